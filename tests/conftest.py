@@ -1,0 +1,27 @@
+"""Shared by all tests: no telemetry, one thread, and the paths of data that may be absent."""
+
+import os
+
+os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # before pyannote.audio is imported: nothing is sent
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The top of the repository."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The project's data folder, beside the repository; the test skips where it is absent."""
+    folder = Path(os.environ.get("PYANNOTE_DRZ_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data in {folder}")
+    return folder
