@@ -1,0 +1,28 @@
+"""Simulated conversations: scripts of turns, voices, rooms, noise, and the mixing of it all."""
+
+from .channels import ChannelConfig
+from .config import PromptConfig, SimulationConfig
+from .mixing import Batch, Conversation, Simulator
+from .noises import NoiseBank, NoiseConfig
+from .rooms import RoomConfig
+from .turns import MixedTurns, RandomTurns, ReplayedTurns, Turn, read_rttm
+from .voices import VoiceBank, VoiceFile
+
+__all__ = [
+    "Batch",
+    "ChannelConfig",
+    "Conversation",
+    "MixedTurns",
+    "NoiseBank",
+    "NoiseConfig",
+    "PromptConfig",
+    "RandomTurns",
+    "ReplayedTurns",
+    "RoomConfig",
+    "SimulationConfig",
+    "Simulator",
+    "Turn",
+    "VoiceBank",
+    "VoiceFile",
+    "read_rttm",
+]

@@ -1,0 +1,76 @@
+"""Configuration: every dial of the simulator, with its probability and range."""
+
+from dataclasses import dataclass, field
+
+from .channels import ChannelConfig
+from .dials import Dials
+from .noises import NoiseConfig
+from .rooms import RoomConfig
+
+MAX_SPEAKERS = 8  # letters of the language (DESIGN §2)
+
+
+@dataclass(frozen=True)
+class PromptConfig(Dials):
+    """Dials of the prompts (DESIGN §4)."""
+
+    present_share: float = 0.7  # of the chunk's speakers are prompted
+    absent_share: float = 0.4  # one more prompted speaker who is absent, as long as this comes up
+    seconds: tuple[float, float] = (0.5, 4.0)  # log-uniform
+    total_s: float = 16.0  # all prompts of a conversation
+    other_room_share: float = 0.2  # prompts from another room, noise and channel
+    contaminated_share: float = 0.15  # prompts that carry another voice
+    contamination: float = 0.2  # share of such a prompt's time
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seconds[0] <= 0 or self.total_s < MAX_SPEAKERS * self.seconds[0]:
+            raise ValueError(
+                f"total_s must hold {MAX_SPEAKERS} prompts of {self.seconds[0]} s (above 0), "
+                f"not {self.total_s} s."
+            )
+        if self.absent_share == 1:
+            raise ValueError("absent_share must be under 1: absent speakers would never end.")
+
+
+@dataclass(frozen=True)
+class SimulationConfig(Dials):
+    """All dials of the simulator; levels in dB are relative to speech."""
+
+    empty_share: float = 0.02  # windows without speech; AMI's scripts have 1.2 % (ANCHORS §2.7)
+    same_source: float = 0.6  # conversations whose voices all come from one source (DATA.md)
+    level_sd_db: float = 3.0  # between speakers; FastMSS draws -12..+5 dB (ANCHORS §2.7)
+    bleed_share: float = 0.8  # windows with distant voices, which are not in the reference
+    bleed_voices: tuple[float, float] = (1.0, 4.0)
+    bleed_per_s: tuple[float, float] = (0.1, 1.2)  # pieces of such voices
+    bleed_db: tuple[float, float] = (-40.0, -12.0)
+    rooms: RoomConfig = field(default_factory=RoomConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    channel: ChannelConfig = field(default_factory=ChannelConfig)
+    prompts: PromptConfig = field(default_factory=PromptConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.same_source <= 1:
+            raise ValueError(f"same_source must be between 0 and 1, not {self.same_source}.")
+        if self.bleed_voices[0] < 1 or self.bleed_per_s[0] <= 0:
+            raise ValueError(
+                f"bleed_voices must begin at 1 or above, and bleed_per_s above 0, not "
+                f"{self.bleed_voices} and {self.bleed_per_s}; bleed_share=0 turns bleeds off."
+            )
+        if self.level_sd_db < 0:
+            raise ValueError(f"level_sd_db must not be negative, not {self.level_sd_db}.")
+
+    @classmethod
+    def clean(cls) -> "SimulationConfig":
+        """No room, no noise, no bleed, a perfect channel at -25 dBFS, all voices equally loud."""
+        return cls(
+            level_sd_db=0.0,
+            bleed_share=0.0,
+            rooms=RoomConfig(room_share=0.0),
+            noise=NoiseConfig(floor_share=0.0, recorded_share=0.0, burst_share=0.0),
+            channel=ChannelConfig(
+                low_share=0.0, high_share=0.0, tilt_share=0.0, coarse_share=0.0, clip_share=0.0,
+                level_db=(-25.0, -25.0),
+            ),
+        )  # fmt: skip

@@ -1,0 +1,58 @@
+"""Dials: what all configurations of the simulator have in common.
+
+A configuration is a frozen dataclass whose field names tell their kind: `*_share` is a
+probability, a pair is a range `(low, high)` from which a value is drawn.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+Config = TypeVar("Config", bound="Dials")
+
+
+class Dials:
+    """Base of the frozen configurations: checks shares and ranges when made."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple):
+                if len(value) != 2 or not value[0] <= value[1]:
+                    raise ValueError(f"{field.name} must be a range (low, high), not {value}.")
+            elif field.name.endswith("_share") and not 0 <= value <= 1:
+                raise ValueError(f"{field.name} must be between 0 and 1, not {value}.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Configuration from (possibly nested) plain data, as read from YAML.
+
+        Raises
+        ------
+        ValueError
+            If a key is unknown, or a value out of its range.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        made = {}
+        for key, value in values.items():
+            if key not in fields:
+                raise ValueError(f"{cls.__name__} has no dial '{key}'; it has {sorted(fields)}.")
+            if isinstance(value, Mapping):
+                value = fields[key].default_factory.from_dict(value)  # type: ignore[union-attr]
+            elif isinstance(value, list):
+                value = tuple(value)
+            made[key] = value
+        return cls(**made)
+
+
+def uniform(rng: np.random.Generator, low_high: tuple[float, float]) -> float:
+    """A value drawn uniformly from the range."""
+    return float(rng.uniform(*low_high))
+
+
+def log_uniform(rng: np.random.Generator, low_high: tuple[float, float]) -> float:
+    """A value drawn from the (positive) range, uniform in its logarithm."""
+    return math.exp(rng.uniform(math.log(low_high[0]), math.log(low_high[1])))

@@ -1,0 +1,340 @@
+"""Mixing: conversations drawn as small data on the CPU, rendered in batches on any device."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from .casting import Reel, as_slices, choose_source, choose_voices, needed_s
+from .channels import draw_channel, transmit
+from .config import MAX_SPEAKERS, SimulationConfig
+from .dials import log_uniform, uniform
+from .noises import NoiseBank, NoiseDraw, NoiseStyle, draw_noise, draw_style, render_noise
+from .rooms import convolve, draw_room
+from .slices import FADE, SAMPLE_RATE, lay
+from .turns import Turn, TurnSource
+from .voices import VoiceBank
+
+# Samples of one kind of track rendered at once: a CPU's caches want few, a GPU's cores many.
+BLOCK_SAMPLES = {"cpu": 2**20, "cuda": 2**25}
+MAX_DURATION_S = 120.0  # of a conversation: the noise table holds 131 s
+MAX_BLEEDS = 2  # voices that may sound together on the bleed track, see `lay`
+
+
+class Scene(NamedTuple):
+    """One stretch of audio to render: a chunk or a prompt. Nothing but drawn numbers."""
+
+    slices: np.ndarray  # (n,) of SLICE, of the voice bank
+    places: np.ndarray  # (tracks,) of PLACE
+    noise: NoiseDraw
+    channel: np.ndarray  # (1,) of CHANNEL
+    num_samples: int  # what follows is silence
+
+
+@dataclass
+class Conversation:
+    """A conversation before it is rendered: small, and all of it drawn from `seed`.
+
+    Attributes
+    ----------
+    turns : list of Turn
+        The reference.
+    voices : ndarray
+        (K,) speaker in the bank of every conversation speaker: the script's in order of arrival,
+        then people who are prompted and absent.
+    chunk : Scene
+    prompts : list of Scene
+    prompted : list of int
+        Conversation speaker of every prompt.
+    reused_s : float
+        Seconds of speech that had to be heard twice because no voice was long enough.
+    """
+
+    seed: int
+    duration_s: float
+    turns: list[Turn]
+    voices: np.ndarray
+    chunk: Scene
+    prompts: list[Scene]
+    prompted: list[int]
+    reused_s: float
+
+
+@dataclass
+class Batch:
+    """Rendered conversations.
+
+    Attributes
+    ----------
+    waveforms : Tensor
+        (batch, samples) float32 at 16 kHz within -1..1.
+    turns : list of list of Turn
+        Reference of every conversation.
+    voices : Tensor
+        (batch, K) int64 speaker in the bank of every conversation speaker, -1 for padding.
+    prompts : Tensor
+        (batch, num_prompts, prompt_samples) float32, zero padded.
+    prompt_lengths : Tensor
+        (batch, num_prompts) int64, in samples, 0 where there is no prompt.
+    prompted : list of list of int
+        Conversation speaker of every prompt.
+    """
+
+    waveforms: torch.Tensor
+    turns: list[list[Turn]]
+    voices: torch.Tensor
+    prompts: torch.Tensor
+    prompt_lengths: torch.Tensor
+    prompted: list[list[int]]
+
+
+class Simulator:
+    """Makes conversations without end.
+
+    Parameters
+    ----------
+    bank : VoiceBank
+    turns : TurnSource
+        Anything with `sample(rng, duration_s)`, see `turns.py`.
+    config : SimulationConfig
+    noises : NoiseBank, optional
+        Without it no recorded noise is heard.
+    """
+
+    def __init__(
+        self,
+        bank: VoiceBank,
+        turns: TurnSource,
+        config: SimulationConfig,
+        noises: NoiseBank | None = None,
+    ):
+        self.bank, self.turns, self.config, self.noises = bank, turns, config, noises
+        self._tables: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}  # per device
+
+    def __getstate__(self) -> dict:
+        """Leave what lies on devices behind: workers only draw."""
+        return {**self.__dict__, "_tables": {}}
+
+    def draw(self, rng: np.random.Generator, duration_s: float, with_prompts: bool) -> Conversation:
+        """Draw a conversation; touches no audio.
+
+        Raises
+        ------
+        ValueError
+            If the duration is not in 0..120 s, or the script wants more speakers than there are
+            letters or voices.
+        """
+        if not 0 < duration_s <= MAX_DURATION_S:
+            raise ValueError(
+                f"duration_s must be positive and at most {MAX_DURATION_S:g}, not {duration_s}."
+            )
+        config, bank = self.config, self.bank
+        seed = int(rng.integers(2**63))
+        rng = np.random.default_rng(seed)
+        turns = [] if rng.random() < config.empty_share else self.turns.sample(rng, duration_s)
+        present = 1 + max((turn.speaker for turn in turns), default=-1)
+        if present > MAX_SPEAKERS:
+            raise ValueError(
+                f"a script has {present} speakers; at most {MAX_SPEAKERS} can be told."
+            )
+        absent, prompted, prompt_s = 0, [], {}
+        if with_prompts:
+            room = min(MAX_SPEAKERS, len(bank)) - present
+            while absent < room and rng.random() < config.prompts.absent_share:
+                absent += 1
+            chosen = np.flatnonzero(rng.random(present) < config.prompts.present_share).tolist()
+            prompted = rng.permutation(chosen + list(range(present, present + absent))).tolist()
+            lengths = [log_uniform(rng, config.prompts.seconds) for _ in prompted]
+            shrink = min(1.0, config.prompts.total_s / max(sum(lengths), 1e-9))
+            prompt_s = {s: max(n * shrink, config.prompts.seconds[0])
+                        for s, n in zip(prompted, lengths)}  # fmt: skip
+            while sum(prompt_s.values()) > config.prompts.total_s:  # many at the shortest length
+                prompt_s[max(prompt_s, key=prompt_s.__getitem__)] *= 0.9
+
+        needs = needed_s(turns, present + absent)
+        wanted = [need + prompt_s.get(s, 0.0) for s, need in enumerate(needs)]
+        source = None
+        if wanted and rng.random() < config.same_source:
+            source = choose_source(bank, wanted, rng)
+        voices = choose_voices(bank, wanted, source, [], rng)
+        reels = [Reel(bank, voice, rng) for voice in voices]
+        levels = (10 ** (rng.normal(0.0, config.level_sd_db, len(voices)) / 20)).tolist()
+
+        rows: list[tuple] = []
+        num_samples = round(duration_s * SAMPLE_RATE)
+        for turn in turns:
+            begin, end = round(turn.start_s * SAMPLE_RATE), round(turn.end_s * SAMPLE_RATE)
+            reel, level = reels[turn.speaker], levels[turn.speaker]
+            rows += reel.fill(begin, min(end, num_samples), turn.speaker, level)
+        bleeds = self._draw_bleeds(rng, num_samples, voices, present)
+        places = draw_room(rng, config.rooms, len(voices), 1)  # everybody's, then the bleeds'
+        style = draw_style(rng, config.noise, self.noises)
+        channel = draw_channel(rng, config.channel)
+        chunk = Scene(
+            as_slices(rows + bleeds),
+            places[[*range(present), len(voices)]],
+            draw_noise(rng, style, config.noise, self.noises, num_samples),
+            channel,
+            num_samples,
+        )
+        reused_s = sum(reel.reused_s for reel in reels)
+
+        prompts, kept = [], []
+        for reel in reels:
+            reel.keep_unheard()
+        for speaker in prompted:
+            if reels[speaker].unheard_s() < config.prompts.seconds[0]:
+                continue  # the chunk holds all this voice has
+            reel_rows = reels[speaker].recite(prompt_s[speaker], 0, levels[speaker])
+            length = max(position + taken for _, taken, position, *_ in reel_rows)
+            prompts.append(
+                self._draw_prompt(rng, reel_rows, length, speaker, reels, levels, places, style,
+                                  channel)
+            )  # fmt: skip
+            kept.append(speaker)
+        # Absent people whose prompt was dropped are nobody: the others move up.
+        people = [*range(present), *(s for s in range(present, present + absent) if s in kept)]
+        return Conversation(
+            seed,
+            duration_s,
+            turns,
+            np.array([voices[s] for s in people], dtype=np.int64),
+            chunk,
+            prompts,
+            [people.index(speaker) for speaker in kept],
+            reused_s,
+        )
+
+    def _draw_bleeds(
+        self, rng: np.random.Generator, num_samples: int, taken: list[int], track: int
+    ) -> list[tuple]:
+        """Distant voices now and then: rows of SLICE on one track."""
+        config, rows = self.config, []
+        free = np.setdiff1d(np.arange(len(self.bank)), taken)
+        if rng.random() >= config.bleed_share or len(free) == 0:
+            return rows
+        count = int(rng.integers(int(config.bleed_voices[0]), int(config.bleed_voices[1]) + 1))
+        per_s = uniform(rng, config.bleed_per_s)
+        cast = rng.choice(free, count)
+        reels = [Reel(self.bank, int(voice), rng) for voice in cast]
+        levels = [10 ** (uniform(rng, config.bleed_db) / 20) for _ in reels]
+        ends = [0] * MAX_BLEEDS  # of the pieces that sound
+        position = 0
+        while True:
+            position += int(rng.exponential(1 / per_s) * SAMPLE_RATE)
+            lane = int(np.argmin(ends))
+            position = max(position, ends[lane])
+            if position >= num_samples:
+                return rows
+            k = int(rng.integers(len(reels)))
+            piece, start, length = reels[k].next(num_samples, position)
+            reels[k].used_at[piece] = position
+            length = min(length, num_samples - position)
+            gain = reels[k].gain[piece] * levels[k]
+            rows.append((start, length, position, track, gain, FADE, FADE))
+            ends[lane] = position + length
+
+    def _draw_prompt(
+        self,
+        rng: np.random.Generator,
+        rows: list[tuple],
+        length: int,
+        speaker: int,
+        reels: list[Reel],
+        levels: list[float],
+        places: np.ndarray,
+        style: NoiseStyle,
+        channel: np.ndarray,
+    ) -> Scene:
+        """Make a prompt of one voice's rows (track 0); another voice may come in on track 1."""
+        config = self.config
+        other = speaker
+        if len(reels) > 1 and rng.random() < config.prompts.contaminated_share:
+            other = (speaker + int(rng.integers(1, len(reels)))) % len(reels)
+            seconds = config.prompts.contamination * length / SAMPLE_RATE
+            spoken = reels[other].recite(seconds, 1, levels[other])
+            shift = int(rng.integers(int((1 - config.prompts.contamination) * length) + 1))
+            rows = rows + [(a, b, at + shift, *rest) for a, b, at, *rest in spoken]
+        places = places[[speaker, other]]
+        if rng.random() < config.prompts.other_room_share:
+            places = draw_room(rng, config.rooms, 2)
+            style = draw_style(rng, config.noise, self.noises)
+            channel = draw_channel(rng, config.channel)
+        longest = self._prompt_samples()
+        noise = draw_noise(rng, style, config.noise, self.noises, longest)
+        return Scene(as_slices(rows), places, noise, channel, length)
+
+    def _prompt_samples(self) -> int:
+        return round(self.config.prompts.seconds[1] * SAMPLE_RATE) + 1
+
+    @torch.no_grad()
+    def render(self, conversations: list[Conversation], device: torch.device | str) -> Batch:
+        """Render conversations of one duration.
+
+        Raises
+        ------
+        ValueError
+            If there is no conversation, or their durations differ.
+        """
+        device = torch.device(device)
+        durations = {conversation.duration_s for conversation in conversations}
+        if len(durations) != 1:
+            raise ValueError(f"a batch needs conversations of one duration, not {durations}.")
+        waveforms = self._render_scenes([c.chunk for c in conversations], device)
+        rows = len(conversations)
+        widest = max(len(c.prompts) for c in conversations)
+        lengths = torch.zeros(rows, widest, dtype=torch.int64)
+        scenes, at = [], []
+        for row, conversation in enumerate(conversations):
+            for k, scene in enumerate(conversation.prompts):
+                scenes.append(scene)
+                at.append(row * widest + k)
+                lengths[row, k] = scene.num_samples
+        lengths = lengths.to(device)
+        longest = max((scene.num_samples for scene in scenes), default=0)
+        prompts = torch.zeros(rows * widest, longest, device=device)
+        if scenes:
+            prompts[at] = self._render_scenes(scenes, device, self._prompt_samples())[:, :longest]
+        prompts = prompts.view(rows, widest, longest)
+        prompts *= torch.arange(longest, device=device) < lengths[:, :, None]
+        voices = torch.full((rows, max(len(c.voices) for c in conversations)), -1)
+        for row, conversation in enumerate(conversations):
+            voices[row, : len(conversation.voices)] = torch.from_numpy(conversation.voices)
+        return Batch(
+            waveforms,
+            [c.turns for c in conversations],
+            voices.to(device),
+            prompts,
+            lengths,
+            [c.prompted for c in conversations],
+        )
+
+    def _render_scenes(
+        self, scenes: list[Scene], device: torch.device, num_samples: int | None = None
+    ) -> torch.Tensor:
+        """Audio of the scenes, (scenes, num_samples), block by block; all of one length."""
+        num_samples = num_samples or scenes[0].num_samples
+        per_block = max(1, BLOCK_SAMPLES.get(device.type, 2**22) // num_samples)
+        if str(device) not in self._tables:
+            noises = None if self.noises is None else self.noises.samples.to(device)
+            self._tables[str(device)] = (self.bank.samples.to(device), noises)
+        voices, noises = self._tables[str(device)]
+        out = torch.empty(len(scenes), num_samples, device=device)
+        for first in range(0, len(scenes), per_block):
+            block = scenes[first : first + per_block]
+            counts = [len(scene.places) for scene in block]
+            slices = np.concatenate([scene.slices for scene in block])
+            offset = np.cumsum(counts) - counts
+            slices["track"] += np.repeat(offset, [len(scene.slices) for scene in block])
+            tracks = lay(voices, slices, sum(counts), num_samples)
+            places = np.concatenate([scene.places for scene in block])
+            silent = np.ones(len(places), dtype=bool)
+            silent[slices["track"]] = False
+            places["wet"] &= ~silent
+            tracks = convolve(tracks, places, int(self.config.rooms.rt60_s[1] * SAMPLE_RATE))
+            audio = torch.stack([part.sum(0) for part in tracks.split(counts)])
+            audio += render_noise([scene.noise for scene in block], noises, num_samples, device)
+            channels = np.concatenate([scene.channel for scene in block])
+            out[first : first + per_block] = transmit(audio, channels)
+        return out

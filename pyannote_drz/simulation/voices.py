@@ -1,0 +1,233 @@
+"""Voices: single-speaker speech in memory, cut at pauses into pieces."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile as sf
+import soxr
+import torch
+
+from .slices import SAMPLE_RATE
+
+FRAME = SAMPLE_RATE // 100  # 10 ms, of the energy that finds pauses
+THRESHOLD_DB = 30.0  # speech is within 30 dB of a region's loud frames (its 95th percentile)
+MIN_PAUSE_S = 0.15  # shorter dips are stop closures (up to about 0.15 s), not pauses
+MIN_PIECE_S = 0.12  # about one short syllable
+MARGIN_S = 0.03  # kept on both sides of a piece: weak onsets and decays
+FORMAT = 1  # of cache files: raise it when pieces are cut in another way
+
+# One piece of a voice.
+PIECE = np.dtype(
+    [
+        ("start", np.int64),  # first sample, in the bank
+        ("length", np.int64),  # in samples
+        ("speaker", np.int64),  # in the bank
+        ("utterance", np.int64),  # region it comes from, unique in the bank
+        ("gain", np.float32),  # int16 sample -> sample of speech with a root mean square of 1
+    ]
+)
+
+
+class VoiceFile(NamedTuple):
+    """Where one speaker is heard alone."""
+
+    path: str | Path
+    speaker: str
+    source: str  # collection it comes from: recordings that sound alike
+    regions: Sequence[tuple[float, float]]  # (start_s, end_s), each one utterance
+
+
+class VoiceBank:
+    """All voices at hand, in one tensor.
+
+    Attributes
+    ----------
+    samples : Tensor
+        (total,) int16 at 16 kHz: the pieces, one after the other.
+    pieces : ndarray
+        (num_pieces,) of `PIECE`, sorted by speaker, each speaker's in order of time.
+    speakers, sources : list of str
+        Label and collection of every speaker.
+    """
+
+    def __init__(
+        self, samples: torch.Tensor, pieces: np.ndarray, speakers: list[str], sources: list[str]
+    ):
+        self.samples, self.pieces, self.speakers, self.sources = samples, pieces, speakers, sources
+        numbers = np.arange(len(speakers))
+        self._begins = np.searchsorted(pieces["speaker"], numbers, side="left")
+        self._ends = np.searchsorted(pieces["speaker"], numbers, side="right")
+        lengths = np.bincount(pieces["speaker"], pieces["length"], len(speakers))
+        self.speech_s = lengths / SAMPLE_RATE  # (speakers,) distinct speech of every voice
+        names = sorted(set(sources))
+        self.source_names = names
+        self.source_of = np.array([names.index(source) for source in sources])  # (speakers,)
+        self.longest_s = [  # per source, its voices' speech in falling order
+            np.sort(self.speech_s[self.source_of == k])[::-1] for k in range(len(names))
+        ]
+
+    def __len__(self) -> int:
+        return len(self.speakers)
+
+    def pieces_of(self, speaker: int) -> np.ndarray:
+        """Pieces of a speaker: a view of `pieces`."""
+        return self.pieces[self._begins[speaker] : self._ends[speaker]]
+
+    @classmethod
+    def from_files(cls, files: Iterable[VoiceFile | tuple]) -> "VoiceBank":
+        """Read the files and cut their regions into pieces.
+
+        Parameters
+        ----------
+        files : iterable of (path, speaker, source, regions)
+            See `VoiceFile`. A speaker may come in several files.
+
+        Raises
+        ------
+        ValueError
+            If there is no file, a file is missing or cannot be read, or no speech is found.
+        """
+        files = sorted((VoiceFile(*file) for file in files), key=lambda f: (f.speaker, str(f.path)))
+        if not files:
+            raise ValueError("no voice to load: the list of files is empty.")
+        for file in files:
+            if not os.path.isfile(file.path):
+                raise ValueError(f"audio file '{file.path}' of voice '{file.speaker}' is missing.")
+        speakers: list[str] = []
+        sources: list[str] = []
+        chunks: list[np.ndarray] = []
+        tables: list[np.ndarray] = []
+        total, utterances = 0, 0
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves the interpreter's lock
+            for file, (samples, pieces) in zip(files, pool.map(_read_pieces, files)):
+                if len(pieces) == 0:
+                    continue
+                if not speakers or speakers[-1] != file.speaker:
+                    speakers.append(file.speaker)
+                    sources.append(file.source)
+                pieces["speaker"] = len(speakers) - 1
+                pieces["start"] += total
+                pieces["utterance"] += utterances
+                total, utterances = total + len(samples), utterances + len(file.regions)
+                chunks.append(samples)
+                tables.append(pieces)
+        if not speakers:
+            raise ValueError(f"no speech was found in the {len(files)} files given.")
+        samples = torch.from_numpy(np.concatenate(chunks))
+        return cls(samples, np.concatenate(tables), speakers, sources)
+
+    def save(self, path: str | Path) -> None:
+        """Write the bank to a file, all of it or nothing."""
+        content = {
+            "format": FORMAT,
+            "samples": self.samples,
+            "speakers": self.speakers,
+            "sources": self.sources,
+            "pieces": torch.from_numpy(self.pieces.view(np.uint8).copy()),
+        }
+        part = Path(f"{path}.{os.getpid()}.part")
+        torch.save(content, part)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "VoiceBank":
+        """Read a bank that `save` wrote; the samples stay on disk until they are needed."""
+        content = torch.load(path, mmap=True, weights_only=True)
+        if content.get("format") != FORMAT:
+            raise ValueError(f"'{path}' is no voice bank of format {FORMAT}: build it again.")
+        pieces = content["pieces"].numpy().copy().view(PIECE)
+        return cls(content["samples"], pieces, content["speakers"], content["sources"])
+
+    @classmethod
+    def cached(cls, files: Iterable[VoiceFile | tuple], cache_dir: str | Path) -> "VoiceBank":
+        """`from_files`, remembered in `cache_dir` under a key made of the files' content.
+
+        The key holds paths, sizes, times of modification, speakers, sources and regions.
+        """
+        files = [VoiceFile(*file) for file in files]
+        key = hashlib.sha256(f"voices {FORMAT}".encode())
+        for file in sorted(files, key=lambda f: (f.speaker, str(f.path))):
+            if not os.path.isfile(file.path):
+                raise ValueError(f"audio file '{file.path}' of voice '{file.speaker}' is missing.")
+            stat = os.stat(file.path)
+            regions = [(float(start), float(end)) for start, end in file.regions]
+            key.update(
+                repr(
+                    (str(file.path), stat.st_size, stat.st_mtime_ns, file.speaker, file.source)
+                    + (regions,)
+                ).encode()
+            )
+        path = Path(cache_dir) / f"voices-{key.hexdigest()[:16]}.pt"
+        if path.is_file():
+            return cls.load(path)
+        bank = cls.from_files(files)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bank.save(path)
+        return bank
+
+
+def read_mono(path: str | Path) -> np.ndarray:
+    """Samples of a file, (samples,) float32 at 16 kHz, channels averaged."""
+    try:
+        audio, rate = sf.read(path, dtype="float32", always_2d=True)
+    except (sf.LibsndfileError, OSError) as error:
+        raise ValueError(f"audio file '{path}' cannot be read: {error}.") from error
+    audio = audio.mean(axis=1) if audio.shape[1] > 1 else audio[:, 0]
+    if rate != SAMPLE_RATE:
+        audio = soxr.resample(audio, rate, SAMPLE_RATE).astype(np.float32)
+    return audio
+
+
+def find_speech(audio: np.ndarray) -> list[tuple[int, int]]:
+    """Stretches of speech between pauses, as (first, last + 1) sample, found by energy.
+
+    `audio` is one region, (samples,) float32.
+    """
+    num_frames = len(audio) // FRAME
+    if num_frames < 3:
+        return []
+    frames = audio[: num_frames * FRAME].reshape(num_frames, FRAME)
+    power = np.einsum("nf,nf->n", frames, frames) / FRAME
+    power = np.convolve(power, np.full(3, 1 / 3), mode="same")  # 30 ms
+    loud = np.sort(power)[int(0.95 * (num_frames - 1))]
+    if loud < 1e-9:  # -90 dBFS: digital silence
+        return []
+    active = np.concatenate([[0], power > loud * 10 ** (-THRESHOLD_DB / 10), [0]]).astype(np.int8)
+    change = np.flatnonzero(np.diff(active))
+    begins, ends = change[::2], change[1::2]
+    keep = (begins[1:] - ends[:-1]) * 0.01 >= MIN_PAUSE_S  # pauses; the other gaps are closed
+    begins = begins[np.concatenate([[True], keep])]
+    ends = ends[np.concatenate([keep, [True]])]
+    margin = int(MARGIN_S * SAMPLE_RATE)
+    return [
+        (max(b * FRAME - margin, 0), min(e * FRAME + margin, len(audio)))
+        for b, e in zip(begins.tolist(), ends.tolist())
+        if (e - b) * 0.01 >= MIN_PIECE_S
+    ]
+
+
+def _read_pieces(file: VoiceFile) -> tuple[np.ndarray, np.ndarray]:
+    """Pieces of a file, (samples,) int16, and their table of `PIECE` (speaker not filled)."""
+    audio = read_mono(file.path)
+    chunks, rows, total = [], [], 0
+    for utterance, (start_s, end_s) in enumerate(file.regions):
+        if not 0 <= start_s < end_s:
+            raise ValueError(f"region {start_s}..{end_s} s of '{file.path}' is not a stretch.")
+        region = audio[int(start_s * SAMPLE_RATE) : int(end_s * SAMPLE_RATE)]
+        found = find_speech(region)
+        if not found:
+            continue
+        pieces = [region[begin:end] for begin, end in found]
+        power = sum(float(np.dot(p, p)) for p in pieces) / sum(len(p) for p in pieces)
+        gain = 1 / (32768 * power**0.5)
+        for piece in pieces:
+            rows.append((total, len(piece), 0, utterance, gain))
+            total += len(piece)
+            chunks.append((piece * 32768).clip(-32768, 32767).astype(np.int16))
+    table = np.array(rows, dtype=PIECE)
+    return (np.concatenate(chunks) if chunks else np.zeros(0, np.int16)), table

@@ -1,0 +1,181 @@
+"""Mixing: same seed same bytes, batches equal rows, references tell the truth, prompts are new."""
+
+import numpy as np
+import pytest
+import torch
+
+from pyannote_drz.simulation import (
+    NoiseBank,
+    RandomTurns,
+    SimulationConfig,
+    Simulator,
+    Turn,
+)
+
+RATE = 16000
+
+
+class Script:
+    """A source of turns that always says the same."""
+
+    def __init__(self, turns):
+        self.turns = turns
+
+    def sample(self, rng, duration_s):
+        return self.turns
+
+
+def noise_bank():
+    rng = np.random.default_rng(0)
+    return NoiseBank([(0.1 * rng.standard_normal(RATE).astype(np.float32), k) for k in "aab"])
+
+
+@pytest.fixture(scope="module")
+def simulator(bank):
+    config = SimulationConfig.from_dict({"noise": {"recorded_share": 0.8}})
+    return Simulator(bank, RandomTurns(max_speakers=3), config, noise_bank())
+
+
+def draw(simulator, count, duration_s=4.0, seed=0):
+    rng = np.random.default_rng(seed)
+    return [simulator.draw(rng, duration_s, True) for _ in range(count)]
+
+
+def test_same_seed_same_bytes(simulator):
+    one = simulator.render(draw(simulator, 3), "cpu")
+    two = simulator.render(draw(simulator, 3), "cpu")
+    assert torch.equal(one.waveforms, two.waveforms)
+    assert torch.equal(one.prompts, two.prompts)
+    assert one.turns == two.turns and one.prompted == two.prompted
+    other = simulator.render(draw(simulator, 3, seed=1), "cpu")
+    assert not torch.equal(one.waveforms, other.waveforms)
+
+
+def test_a_row_is_rendered_alike_alone(bank):
+    # without the quantiser, which makes a step of a rounding error
+    config = SimulationConfig.from_dict(
+        {"noise": {"recorded_share": 0.8}, "channel": {"coarse_share": 0.0}}
+    )
+    simulator = Simulator(bank, RandomTurns(max_speakers=3), config, noise_bank())
+    conversations = draw(simulator, 20)
+    batch = simulator.render(conversations, "cpu")
+    assert batch.waveforms.shape == (20, 4 * RATE)
+    assert batch.waveforms.dtype == torch.float32
+    assert batch.waveforms.isfinite().all() and batch.waveforms.abs().max() <= 1
+    for row, conversation in enumerate(conversations):
+        alone = simulator.render([conversation], "cpu")
+        torch.testing.assert_close(alone.waveforms[0], batch.waveforms[row], atol=1e-5, rtol=0)
+        count, length = alone.prompts.shape[1:]
+        torch.testing.assert_close(
+            alone.prompts[0], batch.prompts[row, :count, :length], atol=1e-5, rtol=0
+        )
+        assert (batch.prompts[row, :, length:] == 0).all()
+
+
+def test_prompts(simulator):
+    config = simulator.config.prompts
+    numbers = set()
+    for conversation in draw(simulator, 60):
+        present = len({turn.speaker for turn in conversation.turns})
+        numbers.add((present, len(conversation.prompts)))
+        assert len(conversation.prompted) == len(conversation.prompts)
+        assert len(set(conversation.prompted)) == len(conversation.prompted)
+        assert len(conversation.voices) <= 8
+        assert len(set(conversation.voices.tolist())) == len(conversation.voices)
+        # everybody is present, prompted, or both
+        assert set(range(present)) | set(conversation.prompted) == set(
+            range(len(conversation.voices))
+        )
+        total = sum(scene.num_samples for scene in conversation.prompts)
+        assert total <= config.total_s * RATE + len(conversation.prompts)
+        heard = samples_of(conversation.chunk, set(range(present)))
+        for scene in conversation.prompts:
+            assert (
+                (config.seconds[0] - 0.02) * RATE
+                <= scene.num_samples
+                <= config.seconds[1] * RATE + 1
+            )
+            assert not heard & samples_of(scene, {0})
+    assert len(numbers) > 4
+
+
+def samples_of(scene, tracks):
+    """Tens of milliseconds of the bank that a scene uses on some tracks."""
+    found = set()
+    for piece in scene.slices[np.isin(scene.slices["track"], list(tracks))]:
+        found.update(range(-(-piece["start"] // 160), (piece["start"] + piece["length"]) // 160))
+    return found
+
+
+def test_lengths_and_voices_of_the_batch(simulator):
+    conversations = draw(simulator, 8)
+    batch = simulator.render(conversations, "cpu")
+    for row, conversation in enumerate(conversations):
+        count = len(conversation.voices)
+        assert batch.voices[row, :count].tolist() == conversation.voices.tolist()
+        assert (batch.voices[row, count:] == -1).all()
+        for k, scene in enumerate(conversation.prompts):
+            length = int(batch.prompt_lengths[row, k])
+            assert length == scene.num_samples
+            assert batch.prompts[row, k, :length].abs().max() > 0
+            assert (batch.prompts[row, k, length:] == 0).all()
+        assert (batch.prompt_lengths[row, len(conversation.prompts) :] == 0).all()
+
+
+def test_reference_is_where_energy_is(bank):
+    turns = [Turn(0.0, 1.4, 0), Turn(2.0, 2.3, 1), Turn(3.0, 5.5, 0), Turn(5.0, 8.0, 1)]
+    simulator = Simulator(bank, Script(turns), SimulationConfig.clean())
+    conversation = draw(simulator, 5, duration_s=8.0)[4]
+    audio = simulator.render([conversation], "cpu").waveforms[0]
+    power = audio.view(-1, 320).square().mean(1)  # (20-ms frames,)
+    active = torch.zeros(len(power), dtype=torch.bool)
+    for turn in turns:
+        active[round(turn.start_s * 50) : round(turn.end_s * 50)] = True
+    assert (power[~active] == 0).all()
+    assert (power[active] > 1e-6).float().mean() > 0.8
+    for turn in turns:  # they begin on time and end, but for a stop closure, on time
+        assert power[round(turn.start_s * 50) + 1] > 1e-7
+        assert (power[round(turn.end_s * 50) - 10 : round(turn.end_s * 50)] > 1e-7).any()
+    level_db = 10 * torch.log10(power[power > 1e-6].mean())
+    assert -28 < level_db < -19  # -25 dBFS, a little more in overlap
+
+
+def test_pauses_in_turns_are_short(bank):
+    simulator = Simulator(bank, Script([Turn(0.0, 8.0, 0)]), SimulationConfig.clean())
+    for conversation in draw(simulator, 10, duration_s=8.0):
+        if not conversation.turns:
+            continue
+        rows = np.sort(conversation.chunk.slices, order="position")
+        ends = rows["position"] + rows["length"]
+        assert rows["position"][0] == 0
+        assert (rows["position"][1:] >= ends[:-1]).all()
+        assert (rows["position"][1:] - ends[:-1]).max(initial=0) <= 0.3 * RATE
+        assert 0 <= 8 * RATE - ends[-1] <= 0.15 * RATE
+
+
+def test_empty_windows(bank):
+    config = SimulationConfig(empty_share=1.0)
+    batch = Simulator(bank, RandomTurns(), config).render(
+        draw(Simulator(bank, RandomTurns(), config), 4), "cpu"
+    )
+    assert batch.turns == [[], [], [], []]
+
+
+def test_bad_input(bank, simulator):
+    with pytest.raises(ValueError, match="duration_s must be positive and at most 120, not 0"):
+        simulator.draw(np.random.default_rng(0), 0, False)
+    with pytest.raises(ValueError, match="one duration"):
+        simulator.render(draw(simulator, 1) + draw(simulator, 1, duration_s=5.0), "cpu")
+    crowd = Script([Turn(0.1 * k, 0.1 * k + 1, k) for k in range(9)])
+    with pytest.raises(ValueError, match="9 speakers"):
+        Simulator(bank, crowd, SimulationConfig(empty_share=0)).draw(
+            np.random.default_rng(0), 4, False
+        )
+    with pytest.raises(ValueError, match="no dial 'loudness'"):
+        SimulationConfig.from_dict({"loudness": 3})
+    with pytest.raises(ValueError, match="no dial 'loudness'"):
+        SimulationConfig.from_dict({"rooms": {"loudness": 3}})
+    with pytest.raises(ValueError, match="rt60_s must be a range"):
+        SimulationConfig.from_dict({"rooms": {"rt60_s": [0.5, 0.1]}})
+    with pytest.raises(ValueError, match="empty_share must be between 0 and 1, not 2"):
+        SimulationConfig(empty_share=2)

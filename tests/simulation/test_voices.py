@@ -1,0 +1,65 @@
+"""Voices: pieces hold speech and only speech; caches hold what was read."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from pyannote_drz.simulation import VoiceBank
+
+
+def test_pieces(bank):
+    assert len(bank) == 10
+    assert bank.samples.dtype == torch.int16
+    assert (bank.speech_s > 10).all()
+    ends = bank.pieces["start"] + bank.pieces["length"]
+    assert (bank.pieces["start"][1:] == ends[:-1]).all() and ends[-1] == len(bank.samples)
+    for k in range(len(bank)):
+        pieces = bank.pieces_of(k)
+        assert (pieces["speaker"] == k).all()
+        assert (pieces["length"] / 16000).max() < 1.8  # no pause is inside
+        assert len(set(pieces["utterance"])) == 2
+        audio = np.concatenate(
+            [bank.samples[p["start"] : p["start"] + p["length"]] * p["gain"] for p in pieces]
+        )
+        assert 0.9 < np.sqrt((audio**2).mean()) < 1.1  # all at one level
+
+
+def test_cache(voice_files, bank, tmp_path):
+    first = VoiceBank.cached(voice_files, tmp_path)
+    again = VoiceBank.cached(voice_files, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    for other in (first, again):
+        assert torch.equal(other.samples, bank.samples)
+        assert (other.pieces == bank.pieces).all()
+        assert (other.speakers, other.sources) == (bank.speakers, bank.sources)
+    assert len(VoiceBank.cached(voice_files[:3], tmp_path)) == 3
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_bad_input(tmp_path):
+    with pytest.raises(ValueError, match="list of files is empty"):
+        VoiceBank.from_files([])
+    with pytest.raises(ValueError, match="nowhere.wav' of voice 'x' is missing"):
+        VoiceBank.from_files([("nowhere.wav", "x", "s", [(0, 1)])])
+    (tmp_path / "text.wav").write_text("no audio")
+    with pytest.raises(ValueError, match="cannot be read"):
+        VoiceBank.from_files([(tmp_path / "text.wav", "x", "s", [(0, 1)])])
+
+
+def test_real_voices(shared):
+    with (shared / "voices/utterances.csv").open() as rows:
+        rows = [row for row in csv.DictReader(rows) if row["subset"] == "development"][:20]
+    files = [
+        (
+            shared / f"voices/audio/{row['uri']}.opus",
+            row["uri"],
+            row["source"],
+            [(float(row["start_s"]), float(row["start_s"]) + float(row["duration_s"]))],
+        )
+        for row in rows
+    ]
+    bank = VoiceBank.from_files(files)
+    assert set(bank.speakers) == {row["uri"] for row in rows}
+    assert (bank.speech_s > 0.5).all()
