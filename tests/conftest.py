@@ -1,13 +1,12 @@
-"""Shared by all tests: no telemetry, one thread, and the paths of data that may be absent."""
+"""Shared by all tests: no telemetry, and the paths of data that may be absent."""
 
 import os
 
 os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # before pyannote.audio is imported: nothing is sent
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from pathlib import Path  # noqa: E402
+from pathlib import Path
 
-import pytest  # noqa: E402
+import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

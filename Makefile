@@ -1,0 +1,45 @@
+# `make demo` and `make test` need Python 3.10 to 3.12 with venv and pip, and nothing else: the first
+# call installs into .venv (about 5 GB, nearly all of it torch for CUDA), later ones start at once.
+# For another Python than python3: make PYTHON=python3.12 test
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# pyannote.audio's telemetry stays off in here
+export PYANNOTE_METRICS_ENABLED ?= 0
+
+.PHONY: demo test lint format lock clean
+
+demo: $(INSTALLED)
+	$(PY) -m pyannote_drz.demo
+
+test: $(INSTALLED)
+	$(PY) -m pytest
+
+lint: $(INSTALLED)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: $(INSTALLED)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+# The exact versions of everything, for all Pythons and platforms; by hand, and it takes uv.
+lock:
+	uv pip compile --universal --python-version 3.10 --extra test --no-annotate --no-header \
+		--no-emit-index-url pyproject.toml -o constraints.txt
+
+clean:
+	rm -rf $(VENV)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; (3, 10) <= sys.version_info[:2] < (3, 13) or sys.exit( \
+		"pyannote_drz needs Python 3.10 to 3.12, and $(PYTHON) is " + sys.version.split()[0] \
+		+ ": make PYTHON=python3.12 ...")'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip
+	$(PY) -m pip install --progress-bar off -c constraints.txt -e '.[test]'
+	touch $@
