@@ -144,7 +144,8 @@ def choose_voices(
         if len(fitting) == 0:
             there = np.flatnonzero(pool)
             fitting = there[np.argsort(bank.speech_s[there])[-MANY:]]
-        voices[k] = int(fitting[rng.integers(len(fitting))])
+        weights = np.cumsum(1 / bank.speech_s[fitting])  # long voices are kept for long needs
+        voices[k] = int(fitting[np.searchsorted(weights, rng.random() * weights[-1])])
         free[voices[k]] = False
     return voices
 
