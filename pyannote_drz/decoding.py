@@ -1,0 +1,137 @@
+"""Writing: the loop that turns a model and its memory of a chunk into tokens.
+
+    memory = model.listen(waveforms)             # prefill
+    decoded = decode(model, memory)              # one token at a time, for all chunks at once
+    model.vocabulary.decode(decoded.tokens[0])   # who spoke when, in the first chunk
+
+The cache is static: keys and values of all that can be written are allocated once, behind those
+of the audio. The grammar decides what may be written, the model what is.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .models.pix2seq import Memory, Pix2SeqDiarizer, Prompts
+
+
+class Decoded(NamedTuple):
+    """What was written, and how sure the model was.
+
+    tokens : (batch, length) Tensor, padded after eos
+    probabilities : (batch, length) Tensor
+        Of each token, among those that the grammar allowed; 1 where padded.
+    """
+
+    tokens: Tensor
+    probabilities: Tensor
+
+
+class Cache:
+    """Keys and values of prompts, chunk and written tokens, allocated once.
+
+    Parameters
+    ----------
+    memory : Memory
+    max_tokens : int
+        Room for that many, <diarize> included.
+    """
+
+    def __init__(self, memory: Memory, max_tokens: int):
+        self.num_heard = memory.keys[0].shape[2]
+        self.keys = [self._with_room(keys, max_tokens) for keys in memory.keys]
+        self.values = [self._with_room(values, max_tokens) for values in memory.values]
+
+    def _with_room(self, heard: Tensor, max_tokens: int) -> Tensor:
+        batch, heads, _, dim = heard.shape
+        room = heard.new_empty(batch, heads, self.num_heard + max_tokens, dim)
+        room[:, :, : self.num_heard] = heard
+        return room
+
+    def append(self, layer: int, keys: Tensor, values: Tensor, first: int):
+        """Store keys and values of tokens `first`, `first` + 1, …; return all up to there."""
+        start = self.num_heard + first
+        end = start + keys.shape[2]
+        self.keys[layer][:, :, start:end] = keys
+        self.values[layer][:, :, start:end] = values
+        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+
+
+@torch.inference_mode()
+def decode(
+    model: Pix2SeqDiarizer,
+    memory: Memory,
+    max_speakers: Tensor | int | None = None,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Decoded:
+    """Write who spoke when, in every chunk of a batch.
+
+    Parameters
+    ----------
+    model : Pix2SeqDiarizer
+        In evaluation mode.
+    memory : Memory
+        What `model.listen` returned.
+    max_speakers : int or (batch,) Tensor, optional
+        Letters that may be used, prompted ones included. Defaults to all.
+    temperature : float, optional
+        0 (default) takes the most probable token; otherwise sample from softmax(logits / T).
+    generator : torch.Generator, optional
+        For reproducible samples.
+
+    Returns
+    -------
+    decoded : Decoded
+
+    Raises
+    ------
+    ValueError
+        `max_speakers` is below 1 or below the number of prompts; `temperature` is negative.
+    """
+    if temperature < 0:
+        raise ValueError(f"temperature must not be negative, got {temperature}.")
+    vocabulary = model.vocabulary
+    batch, num_bins, _ = memory.bin_keys.shape
+    device = memory.bin_keys.device
+    num_prompted = None if memory.voices is None else memory.voices.prompted.sum(1)
+    grammar = vocabulary.grammar(
+        batch,
+        num_bins=torch.tensor(min(num_bins, vocabulary.num_bins)),
+        num_prompted=num_prompted,
+        max_speakers=max_speakers,
+        device=device,
+    )
+    cache = Cache(memory, 1 + vocabulary.max_tokens)
+    tokens = torch.full((batch, vocabulary.max_tokens), vocabulary.pad, device=device)
+    probabilities = torch.ones(batch, vocabulary.max_tokens, device=device)
+
+    for step in range(vocabulary.max_tokens):
+        logits = model.write(tokens[:, :step], memory, cache, first=step)[:, -1].float()
+        log_probability = logits.masked_fill(~grammar.mask(), -torch.inf).log_softmax(-1)
+        if temperature > 0:
+            weights = (log_probability / temperature).softmax(-1)
+            token = weights.multinomial(1, generator=generator)[:, 0]
+        else:
+            token = log_probability.argmax(-1)
+        tokens[:, step] = token
+        probabilities[:, step] = log_probability.gather(1, token[:, None])[:, 0].exp()
+        grammar.advance(token)
+        if grammar.over:
+            break
+    return Decoded(tokens[:, : step + 1], probabilities[:, : step + 1])
+
+
+@torch.inference_mode()
+def transcribe(
+    model: Pix2SeqDiarizer,
+    waveforms: Tensor,
+    prompts: Prompts | None = None,
+    max_speakers: Tensor | int | None = None,
+) -> Decoded:
+    """Listen to (batch, samples) chunks, given prompts, and write greedily."""
+    voices = None if prompts is None else model.hear(prompts)
+    return decode(model, model.listen(waveforms, voices), max_speakers)

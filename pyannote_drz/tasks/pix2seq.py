@@ -1,0 +1,466 @@
+"""`SyntheticPix2SeqDiarization`: learn to diarize from conversations made of single voices."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pyannote.audio.core.task import Problem, Resolution, Specifications, Task
+from pyannote.audio.torchmetrics import (
+    DiarizationErrorRate,
+    FalseAlarmRate,
+    MissedDetectionRate,
+    SpeakerConfusionRate,
+)
+from pyannote.audio.utils.random import create_rng_for_worker
+from pyannote.database.protocol import SpeakerDiarizationProtocol
+from torch import Tensor
+from torch_audiomentations.core.transforms_interface import BaseWaveformTransform
+from torchmetrics import Metric
+
+from ..decoding import decode
+from ..models.pix2seq import Prompts
+from ..simulation import (
+    Batch,
+    Conversation,
+    MixedTurns,
+    NoiseBank,
+    RandomTurns,
+    ReplayedTurns,
+    SimulationConfig,
+    Simulator,
+    Turn,
+    VoiceBank,
+    VoiceFile,
+)
+from ..tokens import Vocabulary
+from .objective import (
+    MIN_CLEAN_S,
+    Objective,
+    VoiceClassifier,
+    activity_loss,
+    activity_of,
+    clean_seconds,
+    corrupt,
+    make_targets,
+    token_loss,
+)
+from .real import RealChunk, RealConversations, join
+
+SAMPLE_RATE = 16000  # Hz, of the simulator
+
+# Where decoded voices are kept, so that the next run starts in seconds.
+CACHE = Path(os.environ.get("PYANNOTE_DRZ_CACHE", "~/.cache/pyannote_drz")).expanduser()
+
+
+class SyntheticPix2SeqDiarization(Task):
+    """Speaker diarization as writing a sequence, learnt from simulated conversations.
+
+    Voices are the single-speaker regions of the protocol's files. Conversations are drawn on the
+    fly and never repeat: every worker, epoch and rank has its own random generator.
+
+    Parameters
+    ----------
+    protocol : SpeakerDiarizationProtocol
+        Its labels must have database or global scope: they tell voices apart.
+    cache : str, optional
+        Folder where decoded voices are kept. Defaults to ~/.cache/pyannote_drz.
+    duration : float, optional
+        Duration of chunks, in seconds, and longest chunk that the model can read.
+    min_duration : float, optional
+        Each batch draws its duration between `min_duration` and `duration`, in whole seconds.
+        Defaults to `duration`.
+    max_speakers : int, optional
+        Letters of the language, prompted voices included.
+    chunks_per_epoch : int, optional
+        An epoch is that many conversations.
+    validation_conversations : int, optional
+        Simulated conversations to validate on, of development voices; always the same.
+    scripts : path or list of paths, optional
+        RTTM files, or folders of them, whose windows are re-voiced.
+    random_turns : dict, optional
+        Dials of the plain generator, see `pyannote_drz.simulation.RandomTurns`.
+    scripts_ratio : float, optional
+        Share of conversations that follow `scripts`; the others are plain random turns.
+    noise : path, optional
+        CSV manifest of recorded noise, see `pyannote_drz.simulation.NoiseBank`.
+    simulation : dict or SimulationConfig, optional
+        Dials of the simulator.
+    prompt_ratio : float, optional
+        Share of batches that come with prompts.
+    real : SpeakerDiarizationProtocol, optional
+        Annotated conversations. Their development files, and those of `protocol`, are validated
+        on; their training files are learnt from, if `real_ratio` says so.
+    real_ratio : float, optional
+        Share of chunks cut out of real training conversations.
+    objective : dict or Objective, optional
+        Weights of the losses.
+    render : {"worker", "device"}, optional
+        Where conversations become audio: in the workers of the data loader, or in the training
+        step, on the device that trains.
+    batch_size, num_workers, pin_memory, augmentation, metric
+        See `pyannote.audio.core.task.Task`.
+
+    Raises
+    ------
+    ValueError
+        The protocol has labels of file scope only, no single-speaker speech, or one speaker.
+    FileNotFoundError
+        Audio is missing.
+    """
+
+    def __init__(
+        self,
+        protocol: SpeakerDiarizationProtocol,
+        cache: str | None = None,
+        duration: float = 30.0,
+        min_duration: float | None = None,
+        max_speakers: int = 8,
+        chunks_per_epoch: int = 10_000,
+        validation_conversations: int = 100,
+        scripts: str | Path | Sequence[str | Path] | None = None,
+        random_turns: Mapping | None = None,
+        scripts_ratio: float = 0.5,
+        noise: str | Path | None = None,
+        simulation: Mapping | SimulationConfig | None = None,
+        prompt_ratio: float = 0.5,
+        real: SpeakerDiarizationProtocol | None = None,
+        real_ratio: float = 0.0,
+        objective: Mapping | Objective | None = None,
+        render: Literal["worker", "device"] = "worker",
+        batch_size: int = 32,
+        num_workers: int | None = None,
+        pin_memory: bool = False,
+        augmentation: BaseWaveformTransform | None = None,
+        metric: Metric | Sequence[Metric] | dict[str, Metric] | None = None,
+    ):
+        for name, share in (
+            ("scripts_ratio", scripts_ratio),
+            ("prompt_ratio", prompt_ratio),
+            ("real_ratio", real_ratio),
+        ):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {share}.")
+        if min_duration is not None and not 1 <= min_duration <= duration:
+            raise ValueError(
+                f"min_duration must be between 1 s and duration ({duration} s), "
+                f"got {min_duration} s."
+            )
+        if render not in ("worker", "device"):
+            raise ValueError(f"render must be 'worker' or 'device', got {render!r}.")
+        if real_ratio > 0 and real is None:
+            raise ValueError(f"real_ratio={real_ratio} needs conversations: real=….")
+        super().__init__(
+            protocol,
+            duration=duration,
+            min_duration=min_duration,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+            augmentation=augmentation,
+            metric=metric,
+        )
+        self.has_validation = True  # conversations can always be simulated
+        self.cache = CACHE if cache is None else Path(cache)
+        self.max_speakers = max_speakers
+        self.chunks_per_epoch = chunks_per_epoch
+        self.validation_conversations = validation_conversations
+        self.scripts, self.scripts_ratio, self.random_turns = scripts, scripts_ratio, random_turns
+        self.noise = noise
+        self.simulation = _configured(SimulationConfig, simulation)
+        self.prompt_ratio = prompt_ratio
+        self.real, self.real_ratio = real, real_ratio
+        self.objective = _configured(Objective, objective)
+        self.render = render
+
+        self.vocabulary = Vocabulary(duration=duration, max_speakers=max_speakers)
+        self.specifications = Specifications(
+            problem=Problem.MULTI_LABEL_CLASSIFICATION,
+            resolution=Resolution.FRAME,
+            duration=self.duration,
+            min_duration=self.min_duration,
+            classes=list(self.vocabulary.letters),
+            permutation_invariant=True,
+        )
+
+    # ---- data -----------------------------------------------------------------------------------
+
+    def prepare_data(self):
+        """Decode all voices, once; later runs find them in the cache."""
+        self._bank("train")
+        self._bank("development")
+
+    def _bank(self, subset: Literal["train", "development"]) -> VoiceBank:
+        """Voices of a subset; training voices where there are no others to validate on."""
+        try:
+            files = list(voice_files(getattr(self.protocol, subset)()))
+        except (AttributeError, NotImplementedError):
+            files = []
+        if subset == "development" and len({file.speaker for file in files}) < 2:
+            return self._bank("train")
+        num_speakers = len({file.speaker for file in files})
+        if num_speakers == 0:
+            raise ValueError(
+                f"protocol {self.protocol.name} has no single-speaker speech whose labels have "
+                f"database or global scope: there are no voices to make conversations of."
+            )
+        if num_speakers == 1:
+            raise ValueError(
+                f"protocol {self.protocol.name} has one speaker only ({files[0].speaker}): "
+                f"conversations take two."
+            )
+        return VoiceBank.cached(files, self.cache)
+
+    def setup(self, stage: str | None = None):
+        """Load voices, scripts, noise and real conversations into memory."""
+        turns = RandomTurns(**(self.random_turns or {}))
+        if self.scripts is not None:
+            replayed = ReplayedTurns.from_rttm(rttm_paths(self.scripts), self.max_speakers)
+            weights = [1 - self.scripts_ratio, self.scripts_ratio]
+            turns = MixedTurns([turns, replayed], weights)
+
+        def noises(split: str) -> NoiseBank | None:
+            return self.noise and NoiseBank.from_manifest(self.noise, split)
+
+        self.simulator = Simulator(self._bank("train"), turns, self.simulation, noises("train"))
+        self.validation_simulator = Simulator(
+            self._bank("development"), turns, self.simulation, noises("test")
+        )
+
+        protocols = [self.protocol] if self.real is None else [self.protocol, self.real]
+        development = (file for protocol in protocols for file in _development(protocol))
+        self.real_validation = RealConversations(development, SAMPLE_RATE)
+        self.windows = self.real_validation.windows(self.duration)
+        if self.real_ratio > 0:
+            self.real_training = RealConversations(self.real.train(), SAMPLE_RATE)
+
+    def setup_loss_func(self):
+        num_people = len(self.simulator.bank)
+        self.model.loss_func = VoiceClassifier(self.model.hparams.voice_dim, num_people)
+
+    def setup_validation_metric(self):
+        super().setup_validation_metric()
+        # Beside the tokens: what the auxiliary head says, and "one speaker wherever somebody
+        # speaks". A model below that last one may not diarize at all (DESIGN.md, section 6).
+        self.model.head_metric = DiarizationErrorRate().to(self.model.device)
+        self.model.oracle_activity_metric = DiarizationErrorRate().to(self.model.device)
+
+    def train__iter__(self) -> Iterator[Conversation | RealChunk]:
+        """Draw conversations, endlessly.
+
+        `batch_size` in a row, which will be one batch, share their duration and whether they have
+        prompts, so that little of a batch is padding.
+        """
+        rng = np.random.default_rng(create_rng_for_worker(self.model).getrandbits(64))
+        while True:
+            duration_s = self.duration
+            if self.min_duration < self.duration:
+                duration_s = float(rng.integers(int(self.min_duration), int(self.duration) + 1))
+            with_prompts = bool(rng.random() < self.prompt_ratio)
+            for _ in range(self.batch_size):
+                if rng.random() < self.real_ratio:
+                    yield self.real_training.draw(rng, duration_s)
+                else:
+                    yield self.simulator.draw(rng, duration_s, with_prompts)
+
+    def train__len__(self) -> int:
+        return self.chunks_per_epoch
+
+    def val__getitem__(self, index: int) -> Conversation | RealChunk:
+        """A simulated conversation of development voices, then a window of a real one."""
+        if index < self.validation_conversations:
+            rng = np.random.default_rng([0, index])
+            return self.validation_simulator.draw(rng, self.duration, with_prompts=False)
+        file, start_s = self.windows[index - self.validation_conversations]
+        return self.real_validation.chunk(file, start_s, self.duration)
+
+    def val__len__(self) -> int:
+        return self.validation_conversations + len(self.windows)
+
+    def collate_fn(self, batch: list, stage: Literal["train", "val"] = "train") -> Batch | list:
+        if stage == "train" and self.render == "device":
+            return batch
+        return self._render(batch, stage, torch.device("cpu"))
+
+    def _render(self, examples: list, stage: str, device: torch.device) -> Batch:
+        simulator = self.simulator if stage == "train" else self.validation_simulator
+        simulated = [example for example in examples if isinstance(example, Conversation)]
+        real = [example for example in examples if isinstance(example, RealChunk)]
+        batch = simulator.render(simulated, device) if simulated else None
+        return join(batch, real) if real else batch
+
+    # ---- learning -------------------------------------------------------------------------------
+
+    def _losses(self, batch: Batch, waveforms: Tensor, stage: str) -> dict[str, Tensor]:
+        model, v = self.model, self.model.vocabulary
+        objective = self.objective
+        voices = None
+        if batch.prompts.shape[1]:
+            voices = model.hear(Prompts(batch.prompts, batch.prompt_lengths))
+        memory = model.listen(waveforms, voices)
+        targets = make_targets(
+            v, batch.turns, batch.prompted, batch.voices, memory.activity.shape[1]
+        )
+        written = targets.tokens[:, :-1]
+        if stage == "train":
+            written = corrupt(v, written, objective)
+        logits = model.write(written, memory)
+        tokens = token_loss(v, logits, targets.tokens, objective, memory.bin_keys.shape[1])
+        activity = activity_loss(memory.activity, targets.activity)
+        losses = {"tokens": tokens, "activity": activity}
+        total = tokens + objective.activity_weight * activity
+
+        if stage == "train":
+            # Whose voice is it? Asked of all turns with enough speech of their own …
+            turns = model.turn_voices(targets.tokens, memory)[..., :-1]
+            letters = targets.tokens[:, 2::3] - v.first_speaker
+            turns = turns[:, : letters.shape[1]]
+            clean_s = clean_seconds(v, targets.tokens, targets.activity)[:, : letters.shape[1]]
+            people = targets.people.gather(1, letters.clamp(min=0))
+            weight = clean_s.clamp(max=2.0) * ((letters >= 0) & (clean_s >= MIN_CLEAN_S))
+            vectors, people, weight = turns.flatten(0, 1), people.flatten(), weight.flatten()
+            if voices is not None:  # … and of all prompts.
+                vectors = torch.cat([vectors, voices.sums[..., :-1].flatten(0, 1)])
+                people = torch.cat([people, targets.people.flatten()])
+                weight = torch.cat([weight, voices.prompted.float().flatten()])
+            losses["voice"], losses["voice_accuracy"] = model.loss_func(vectors, people, weight)
+            total = total + objective.voice_weight * losses["voice"]
+        return {"loss": total, **losses}
+
+    def training_step(self, batch: Batch | list, batch_idx: int) -> Tensor | None:
+        if isinstance(batch, list):
+            batch = self._render(batch, "train", self.model.device)
+        augmented = self.augmentation(
+            samples=batch.waveforms[:, None], sample_rate=self.model.hparams.sample_rate
+        )
+        losses = self._losses(batch, augmented.samples[:, 0], "train")
+        if not torch.isfinite(losses["loss"]):
+            return None  # as pyannote.audio does: one bad batch must not end a long run
+        for name, value in losses.items():
+            self.model.log(
+                f"loss/train/{name}" if name != "loss" else "loss/train",
+                value.detach(),
+                on_step=True,
+                on_epoch=False,
+                prog_bar=name == "loss",
+                batch_size=len(batch.turns),
+            )
+        return losses["loss"]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Decode, and compare with the reference frame by frame (a frame is a time bin)."""
+        model, v = self.model, self.model.vocabulary
+        losses = self._losses(batch, batch.waveforms, "val")
+        memory = model.listen(batch.waveforms)
+        num_frames = memory.activity.shape[1]
+        target = torch.stack(
+            [activity_of(v.triplets(row)[0], num_frames, v.max_speakers) for row in batch.turns]
+        )
+        written = decode(model, memory).tokens.tolist()
+        decoded = torch.stack(
+            [activity_of(v.to_triplets(row), num_frames, v.max_speakers) for row in written]
+        )
+        target = target.to(model.device).float().transpose(1, 2)  # (batch, speakers, frames)
+        decoded = decoded.to(model.device).float().transpose(1, 2)
+        anybody = torch.zeros_like(target)
+        anybody[:, 0] = target.amax(1)
+
+        model.validation_metric(decoded, target)
+        model.head_metric(memory.activity.float().sigmoid().transpose(1, 2), target)
+        model.oracle_activity_metric(anybody, target)
+        size = len(batch.turns)
+        model.log_dict(model.validation_metric, on_epoch=True, prog_bar=True, batch_size=size)
+        for name, value in (
+            ("loss/val", losses["loss"]),
+            ("DiarizationErrorRate/activity_head", model.head_metric),
+            ("DiarizationErrorRate/oracle_activity", model.oracle_activity_metric),
+        ):
+            model.log(name, value, on_epoch=True, batch_size=size)
+
+    def default_metric(self) -> Sequence[Metric]:
+        """Diarization error rate and its parts."""
+        return [
+            DiarizationErrorRate(),
+            FalseAlarmRate(),
+            MissedDetectionRate(),
+            SpeakerConfusionRate(),
+        ]
+
+
+def voice_files(files: Iterable[Mapping]) -> Iterator[VoiceFile]:
+    """Who is heard alone, and where.
+
+    Parameters
+    ----------
+    files : iterable of ProtocolFile
+        Labels of file scope are left out: they do not tell people apart.
+
+    Yields
+    ------
+    file : VoiceFile
+        One for each speaker of each file. Its source is the file's "source" if it has one, the
+        part of the URI before "--" if there is one, or else the database.
+    """
+    for file in files:
+        scope = file["scope"]
+        if scope == "file":
+            continue
+        annotation = file["annotation"].crop(file["annotated"])
+        overlap = annotation.get_overlap()
+        source = file.get("source") or _source(file["uri"], file["database"])
+        for label in annotation.labels():
+            alone = annotation.label_timeline(label).extrude(overlap)
+            regions = [(segment.start, segment.end) for segment in alone]
+            if not regions:
+                continue
+            if not Path(file["audio"]).is_file():
+                raise FileNotFoundError(f"audio of {file['uri']} is missing: {file['audio']}.")
+            speaker = label if scope == "global" else f"{file['database']}|{label}"
+            yield VoiceFile(file["audio"], speaker, source, regions)
+
+
+def _source(uri: str, database: str) -> str:
+    prefix, dashes, _ = uri.partition("--")
+    return prefix if dashes else database
+
+
+def rttm_paths(scripts: str | Path | Sequence[str | Path]) -> list[Path]:
+    """RTTM files, those of folders included, sorted.
+
+    Raises
+    ------
+    FileNotFoundError
+        A path does not exist, or a folder holds no RTTM file.
+    """
+    paths = []
+    for path in [scripts] if isinstance(scripts, (str, Path)) else scripts:
+        found = sorted(Path(path).glob("**/*.rttm")) if Path(path).is_dir() else [Path(path)]
+        if not found or not found[0].is_file():
+            raise FileNotFoundError(f"no scripts (RTTM) at {path}.")
+        paths += found
+    return paths
+
+
+def _development(protocol: SpeakerDiarizationProtocol) -> Iterable[Mapping]:
+    try:
+        return list(protocol.development())
+    except (AttributeError, NotImplementedError):
+        return []
+
+
+def _configured(kind: type, values: object) -> object:
+    """A configuration from a mapping of its fields, itself, or nothing."""
+    if values is None:
+        return kind()
+    if isinstance(values, kind):
+        return values
+    if hasattr(kind, "from_dict"):
+        return kind.from_dict(values)
+    unknown = set(values) - set(kind.__dataclass_fields__)
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no {sorted(unknown)}.")
+    return kind(**values)

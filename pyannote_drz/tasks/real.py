@@ -1,0 +1,119 @@
+"""Real conversations: chunks of annotated recordings, to learn from or to validate on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pyannote.core import Segment
+from torch import Tensor
+
+from ..audio import Audio
+from ..simulation import Batch, Turn
+
+
+@dataclass
+class RealChunk:
+    """A few seconds of a recording.
+
+    waveform : (samples,) Tensor
+    turns : list of Turn, in seconds from the beginning of the chunk
+    """
+
+    waveform: Tensor
+    turns: list[Turn]
+
+
+class RealConversations:
+    """Annotated recordings of two speakers or more.
+
+    Parameters
+    ----------
+    files : iterable of ProtocolFile
+        With "audio", "annotation" and "annotated". Those of one speaker are left out.
+    sample_rate : int
+        In Hz.
+    """
+
+    def __init__(self, files: Iterable[Mapping], sample_rate: int):
+        self.audio = Audio(sample_rate=sample_rate, mono="downmix")
+        self.files = [dict(file) for file in files if len(file["annotation"].labels()) > 1]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def chunk(self, file: Mapping, start_s: float, duration_s: float) -> RealChunk:
+        """Cut a chunk out of a file."""
+        focus = Segment(start_s, start_s + duration_s)
+        waveform, _ = self.audio.crop(file, focus, mode="pad")
+        crop = file["annotation"].crop(focus)
+        labels = crop.labels()
+        turns = [
+            Turn(segment.start - start_s, segment.end - start_s, labels.index(label))
+            for segment, _, label in crop.itertracks(yield_label=True)
+        ]
+        return RealChunk(waveform[0], turns)
+
+    def draw(self, rng: np.random.Generator, duration_s: float) -> RealChunk:
+        """A random chunk of the annotated part of a random file, files by their duration.
+
+        Raises
+        ------
+        ValueError
+            No annotated region is that long.
+        """
+        regions = [
+            (file, region)
+            for file in self.files
+            for region in file["annotated"]
+            if region.duration >= duration_s
+        ]
+        if not regions:
+            raise ValueError(f"no annotated region of a conversation lasts {duration_s} s.")
+        weights = np.array([region.duration for _, region in regions])
+        file, region = regions[rng.choice(len(regions), p=weights / weights.sum())]
+        return self.chunk(file, rng.uniform(region.start, region.end - duration_s), duration_s)
+
+    def windows(self, duration_s: float) -> list[tuple[Mapping, float]]:
+        """(file, start_s) of all whole windows of the annotated regions, side by side."""
+        return [
+            (file, region.start + i * duration_s)
+            for file in self.files
+            for region in file["annotated"]
+            for i in range(int((region.duration + 1e-3) // duration_s))
+        ]
+
+
+def join(batch: Batch | None, real: list[RealChunk]) -> Batch:
+    """One batch of simulated and real conversations of the same duration."""
+    waveforms = torch.stack([chunk.waveform for chunk in real])
+    turns = [chunk.turns for chunk in real]
+    num_people = max((turn.speaker + 1 for row in turns for turn in row), default=1)
+    if batch is None:
+        return Batch(
+            waveforms=waveforms,
+            turns=turns,
+            voices=torch.full((len(real), num_people), -1),
+            prompts=torch.zeros(len(real), 0, 0),
+            prompt_lengths=torch.zeros(len(real), 0, dtype=torch.long),
+            prompted=[[] for _ in real],
+        )
+    device = batch.waveforms.device
+    num_people = max(num_people, batch.voices.shape[1])
+    _, num_prompts, prompt_samples = batch.prompts.shape
+    nobody = torch.full((len(real), num_people), -1, device=device)
+    voices = F.pad(batch.voices, (0, num_people - batch.voices.shape[1]), value=-1)
+    silence = batch.prompts.new_zeros(len(real), num_prompts, prompt_samples)
+    return Batch(
+        waveforms=torch.cat([batch.waveforms, waveforms.to(device)]),
+        turns=batch.turns + turns,
+        voices=torch.cat([voices, nobody]),
+        prompts=torch.cat([batch.prompts, silence]),
+        prompt_lengths=torch.cat(
+            [batch.prompt_lengths, batch.prompt_lengths.new_zeros(len(real), num_prompts)]
+        ),
+        prompted=batch.prompted + [[] for _ in real],
+    )
