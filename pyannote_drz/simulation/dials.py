@@ -7,7 +7,7 @@ probability, a pair is a range `(low, high)` from which a value is drawn.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class Dials:
                 raise ValueError(f"{field.name} must be between 0 and 1, not {value}.")
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls: type[Config], values: Mapping[str, Any]) -> Config:
         """Configuration from (possibly nested) plain data, as read from YAML.
 
         Raises
@@ -41,7 +41,10 @@ class Dials:
             if key not in fields:
                 raise ValueError(f"{cls.__name__} has no dial '{key}'; it has {sorted(fields)}.")
             if isinstance(value, Mapping):
-                value = fields[key].default_factory.from_dict(value)  # type: ignore[union-attr]
+                nested = fields[key].default_factory
+                if nested is dataclasses.MISSING:
+                    raise ValueError(f"{key} of {cls.__name__} is one dial, not {dict(value)}.")
+                value = nested.from_dict(value)
             elif isinstance(value, list):
                 value = tuple(value)
             made[key] = value

@@ -81,7 +81,7 @@ def draw_room(
     places = np.zeros(count, dtype=PLACE)
     places["wet"] = rng.random() < config.room_share
     rt60_s = uniform(rng, config.rt60_s)
-    # Critical distance of an omnidirectional source: 0.057 sqrt(V / RT60) (Kuttruff, Room acoustics)
+    # Critical distance of an omnidirectional source (Kuttruff, Room acoustics): 0.057 sqrt(V/RT60)
     critical_m = 0.057 * math.sqrt(log_uniform(rng, config.volume_m3) / rt60_s)
     low, high = np.log(config.distance_m)
     distance_m = np.exp(rng.uniform(low, high, count))
