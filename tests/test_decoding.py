@@ -1,0 +1,326 @@
+"""Decoding: the cache, the batch and the grammar change nothing but speed and sense."""
+
+import pytest
+import torch
+from pyannote.audio.core.task import Problem, Resolution, Specifications
+
+from pyannote_drz.decoding import decode, transcribe
+from pyannote_drz.models.pix2seq import Pix2SeqDiarizer, Prompts
+
+SAMPLE_RATE = 16000
+CHUNK_S = 2.0
+CHUNK = round(CHUNK_S * SAMPLE_RATE)
+
+
+def tiny_model(seed: int = 0, eos_bias: float = 2.0) -> Pix2SeqDiarizer:
+    """Writes a few turns: large weights make it have opinions, a bias on <eos> makes it end."""
+    torch.manual_seed(seed)
+    model = Pix2SeqDiarizer(num_mels=20, dim=32, num_layers=3, num_heads=2, voice_dim=16)
+    model.specifications = Specifications(
+        problem=Problem.MULTI_LABEL_CLASSIFICATION,
+        resolution=Resolution.FRAME,
+        duration=30.0,
+        classes=list("ABCDEFGH"),
+        permutation_invariant=True,
+    )
+    model.build()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad and parameter.ndim == 2:
+                parameter.normal_(std=parameter.shape[1] ** -0.5)
+            elif parameter.requires_grad and parameter.ndim < 2:
+                parameter += 0.3 * torch.randn(parameter.shape)
+        model.end_or_pad.bias[1] = eos_bias
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def model() -> Pix2SeqDiarizer:
+    return tiny_model()
+
+
+@pytest.fixture(scope="module")
+def chatterbox() -> Pix2SeqDiarizer:
+    """Never ends by itself."""
+    return tiny_model(eos_bias=-1000.0)
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    """White noise whose colour and level change every 0.4 s, so that instants differ."""
+    generator = torch.Generator().manual_seed(seed)
+    x = 0.1 * torch.randn(*shape, generator=generator)
+    segment = torch.arange(shape[-1]) // 6400
+    gains = torch.rand(*shape[:-1], int(segment[-1]) + 1, generator=generator) + 0.1
+    tilt = torch.rand(*shape[:-1], int(segment[-1]) + 1, generator=generator) * 1.8 - 0.9
+    return gains[..., segment] * (x + tilt[..., segment] * x.roll(1, -1))
+
+
+LENGTHS = [[8000, 4000, 0], [9001, 0, 0], [0, 0, 0], [1280, 3000, 6543]]
+NUM_PROMPTED = [2, 1, 0, 3]
+
+
+@pytest.fixture(scope="module")
+def prompts() -> Prompts:
+    lengths = torch.tensor(LENGTHS)
+    waveforms = noise(4, 3, 9001, seed=7) * (torch.arange(9001) < lengths[..., None])
+    return Prompts(waveforms, lengths)
+
+
+@pytest.fixture(scope="module", params=["without prompts", "with prompts"])
+def memory(request, model, prompts):
+    with torch.inference_mode():
+        voices = model.hear(prompts) if request.param == "with prompts" else None
+        return model.listen(noise(4, CHUNK), voices)
+
+
+def full_log_probabilities(model, memory, tokens):
+    """Of written tokens, by one forward without a cache, among what the grammar allows."""
+    batch, length = tokens.shape
+    num_prompted = None if memory.voices is None else memory.voices.prompted.sum(1)
+    grammar = model.vocabulary.grammar(
+        batch, num_bins=memory.bin_keys.shape[1], num_prompted=num_prompted
+    )
+    with torch.inference_mode():
+        logits = model.write(tokens, memory)[:, :-1]
+        log_probabilities = []
+        for step in range(length):
+            allowed = logits[:, step].masked_fill(~grammar.mask(), -torch.inf).log_softmax(-1)
+            log_probabilities.append(allowed.gather(1, tokens[:, step, None])[:, 0])
+            grammar.advance(tokens[:, step])
+    assert grammar.over
+    return torch.stack(log_probabilities, dim=1)
+
+
+def rows(model, decoded) -> list[list[tuple[int, int, int]]]:
+    return [model.vocabulary.to_triplets(tokens.tolist()) for tokens in decoded.tokens]
+
+
+# ---- what is written ----------------------------------------------------------------------------
+
+
+def test_writes_something(model, memory):
+    """Other tests would hold for a model that has nothing to say."""
+    lengths = [len(triplets) for triplets in rows(model, decode(model, memory))]
+    assert max(lengths) >= 3
+    assert len(set(lengths)) > 1
+
+
+def test_greedy_takes_the_best(model, memory):
+    """With the first token as an example: nothing that is allowed is more probable."""
+    decoded = decode(model, memory)
+    with torch.inference_mode():
+        logits = model.write(decoded.tokens[:, :0], memory)[:, 0]
+    num_prompted = None if memory.voices is None else memory.voices.prompted.sum(1)
+    allowed = model.vocabulary.grammar(4, num_bins=101, num_prompted=num_prompted).mask()
+    assert (logits.masked_fill(~allowed, -1e9).argmax(1) == decoded.tokens[:, 0]).all()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_cached_equals_full_forward(model, memory, temperature):
+    decoded = decode(
+        model, memory, temperature=temperature, generator=torch.Generator().manual_seed(0)
+    )
+    torch.testing.assert_close(
+        decoded.probabilities.log(),
+        full_log_probabilities(model, memory, decoded.tokens),
+        atol=1e-4, rtol=1e-4,
+    )  # fmt: skip
+
+
+def test_cached_equals_full_forward_to_the_very_end(chatterbox):
+    """All 64 triplets."""
+    with torch.inference_mode():
+        memory = chatterbox.listen(noise(1, 10 * SAMPLE_RATE))
+    decoded = decode(chatterbox, memory)
+    assert decoded.tokens.shape == (1, 193)
+    torch.testing.assert_close(
+        decoded.probabilities.log(),
+        full_log_probabilities(chatterbox, memory, decoded.tokens),
+        atol=1e-3, rtol=1e-3,
+    )  # fmt: skip
+
+
+def test_sequences_end(model, chatterbox, memory):
+    v = model.vocabulary
+    for writer in (model, chatterbox):
+        decoded = decode(writer, memory)
+        assert decoded.tokens.dtype == torch.long
+        assert decoded.tokens.shape == decoded.probabilities.shape
+        assert decoded.tokens.shape[1] <= v.max_tokens
+        assert ((decoded.tokens == v.eos).sum(1) == 1).all()
+        after = (decoded.tokens == v.eos).cumsum(1).cumsum(1) > 1
+        assert (decoded.tokens[after] == v.pad).all()
+        assert (decoded.tokens[~after] != v.pad).all()
+        assert (decoded.probabilities[after] == 1).all()
+        assert (decoded.tokens[:, -1] == v.eos).any()  # not longer than the longest
+
+
+def test_probabilities(model, memory):
+    probabilities = decode(model, memory).probabilities
+    assert (probabilities > 0).all() and (probabilities <= 1 + 1e-6).all()
+    assert probabilities.min() < 0.9
+
+
+def test_what_is_written_can_be_read(chatterbox, memory):
+    v = chatterbox.vocabulary
+    for tokens in decode(chatterbox, memory).tokens.tolist():
+        triplets = v.to_triplets(tokens)
+        assert triplets == sorted(set(triplets))
+        assert set(v.decode(tokens).labels()) <= set(v.letters)
+
+
+# ---- batches ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", range(4))
+@pytest.mark.parametrize("with_prompts", [False, True])
+def test_batch_equals_its_rows(model, prompts, row, with_prompts):
+    waveforms = noise(4, CHUNK)
+    together = transcribe(model, waveforms, prompts if with_prompts else None)
+    alone = None
+    if with_prompts and NUM_PROMPTED[row]:
+        alone = Prompts(
+            prompts.waveforms[row : row + 1, : NUM_PROMPTED[row], : max(LENGTHS[row])],
+            prompts.lengths[row : row + 1, : NUM_PROMPTED[row]],
+        )
+    expected = transcribe(model, waveforms[row : row + 1], alone)
+    length = expected.tokens.shape[1]
+    assert together.tokens[row, :length].tolist() == expected.tokens[0].tolist()
+    torch.testing.assert_close(
+        together.probabilities[row, :length], expected.probabilities[0], atol=1e-4, rtol=1e-3
+    )
+    assert (together.tokens[row, length:] == model.vocabulary.pad).all()
+
+
+def test_decoding_leaves_the_memory_alone(model, memory):
+    keys = [k.clone() for k in memory.keys]
+    first, second = decode(model, memory), decode(model, memory)
+    assert first.tokens.equal(second.tokens)
+    assert all(a.equal(b) for a, b in zip(keys, memory.keys, strict=True))
+
+
+def test_transcribe_is_listen_and_decode(model, prompts):
+    with torch.inference_mode():
+        memory = model.listen(noise(4, CHUNK), model.hear(prompts))
+    expected = decode(model, memory, max_speakers=3)
+    actual = transcribe(model, noise(4, CHUNK), prompts, max_speakers=3)
+    assert actual.tokens.equal(expected.tokens)
+
+
+# ---- sampling -----------------------------------------------------------------------------------
+
+
+def sample(model, memory, seed, temperature=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    return decode(model, memory, temperature=temperature, generator=generator).tokens.tolist()
+
+
+def test_same_seed_same_sample(model, memory):
+    assert sample(model, memory, seed=1) == sample(model, memory, seed=1)
+
+
+def test_other_seed_other_sample(model, memory):
+    assert sample(model, memory, seed=1) != sample(model, memory, seed=2)
+
+
+def test_cold_samples_are_greedy(model, memory):
+    greedy = decode(model, memory).tokens.tolist()
+    assert sample(model, memory, seed=1, temperature=1e-4) == greedy
+
+
+def test_samples_are_grammatical(model, memory):
+    for tokens in sample(model, memory, seed=3, temperature=5.0):
+        triplets = model.vocabulary.to_triplets(tokens)
+        assert triplets == sorted(set(triplets))
+
+
+def test_hot_samples_keep_the_models_probabilities(model, memory):
+    """Probabilities are those of the model, whatever the temperature of the dice."""
+    generator = torch.Generator().manual_seed(0)
+    decoded = decode(model, memory, temperature=3.0, generator=generator)
+    torch.testing.assert_close(
+        decoded.probabilities.log(),
+        full_log_probabilities(model, memory, decoded.tokens),
+        atol=1e-3, rtol=1e-3,
+    )  # fmt: skip
+
+
+# ---- limits -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("max_speakers", [1, 2, 8])
+def test_max_speakers(chatterbox, max_speakers):
+    with torch.inference_mode():
+        memory = chatterbox.listen(noise(3, CHUNK))
+    for triplets in rows(chatterbox, decode(chatterbox, memory, max_speakers=max_speakers)):
+        assert {speaker for _, _, speaker in triplets} <= set(range(max_speakers))
+
+
+def test_max_speakers_of_each_chunk(chatterbox):
+    with torch.inference_mode():
+        memory = chatterbox.listen(noise(3, CHUNK))
+    limits = [1, 2, 3]
+    decoded = decode(chatterbox, memory, max_speakers=torch.tensor(limits))
+    for limit, triplets in zip(limits, rows(chatterbox, decoded), strict=True):
+        assert {speaker for _, _, speaker in triplets} <= set(range(limit))
+
+
+def test_letters_come_in_order_after_those_of_prompts(chatterbox, prompts):
+    decoded = transcribe(chatterbox, noise(4, CHUNK), prompts)
+    for used, triplets in zip(NUM_PROMPTED, rows(chatterbox, decoded), strict=True):
+        for _, _, speaker in triplets:
+            assert speaker <= used
+            used = max(used, speaker + 1)
+
+
+def test_where_prompts_take_all_letters_only_they_speak(chatterbox, prompts):
+    decoded = transcribe(chatterbox, noise(4, CHUNK), prompts, max_speakers=3)
+    assert {s for triplets in rows(chatterbox, decoded) for _, _, s in triplets} <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("num_samples", [1, 1280, 8000, 20001])
+def test_short_chunks_stay_within_their_bins(chatterbox, num_samples):
+    """Up to the end of the last audio position, less than 80 ms behind the end of the audio."""
+    decoded = transcribe(chatterbox, noise(2, num_samples))
+    last = 4 * -(-num_samples // 1280)
+    for triplets in rows(chatterbox, decoded):
+        assert triplets
+        assert max(end for _, end, _ in triplets) <= last
+
+
+def test_whole_chunk(model):
+    """30 s, to the last bin."""
+    decoded = transcribe(model, noise(1, 480000))
+    for triplets in rows(model, decoded):
+        assert all(0 <= start < end <= 1500 for start, end, _ in triplets)
+
+
+def test_silence(model):
+    decoded = transcribe(model, torch.zeros(2, CHUNK))
+    assert decoded.probabilities.isfinite().all()
+    assert decoded.tokens[0].tolist() == decoded.tokens[1].tolist()
+
+
+def test_bad_temperature(model, memory):
+    with pytest.raises(ValueError, match="-0.5"):
+        decode(model, memory, temperature=-0.5)
+
+
+@pytest.mark.parametrize("max_speakers", [0, -1])
+def test_bad_max_speakers(model, memory, max_speakers):
+    with pytest.raises(ValueError, match=str(max_speakers)):
+        decode(model, memory, max_speakers=max_speakers)
+
+
+def test_fewer_speakers_than_prompts(model, prompts):
+    with pytest.raises(ValueError, match="3"):
+        transcribe(model, noise(4, CHUNK), prompts, max_speakers=2)
+
+
+def test_more_speakers_than_letters(chatterbox):
+    """Whoever expects 20 speakers gets the 8 that this model can name."""
+    with torch.inference_mode():
+        memory = chatterbox.listen(noise(2, CHUNK))
+    expected = decode(chatterbox, memory)
+    actual = decode(chatterbox, memory, max_speakers=20)
+    assert actual.tokens.equal(expected.tokens)
