@@ -1,0 +1,59 @@
+import pytest
+import torch
+from pyannote.audio import Model, Pipeline
+
+from pyannote_drz.pipelines.packaging import WEIGHTS, checkpoint_of, save_pretrained
+
+PARAMS = {"threshold": 0.25, "min_duration_off": 0.5}
+
+
+def files_in(folder) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_round_trip(model, tmp_path):
+    folder = save_pretrained(model, tmp_path / "new" / "folder", PARAMS, context=3.0)
+
+    assert files_in(folder) == ["config.yaml", WEIGHTS]
+    pipeline = Pipeline.from_pretrained(folder)
+    assert pipeline.parameters(instantiated=True) == PARAMS
+    assert pipeline.context == 3.0
+    assert not pipeline.model.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(pipeline.model.state_dict()[name], value)
+    assert Pipeline.from_pretrained(folder / "config.yaml").context == 3.0
+
+
+def test_what_belongs_to_training_is_left_out(model):
+    loss = torch.nn.Linear(2, 2)
+    model.loss_func = loss
+    try:
+        checkpoint = checkpoint_of(model)
+    finally:
+        del model.loss_func
+    assert not [name for name in checkpoint["state_dict"] if name.startswith("loss_func")]
+    assert "optimizer_states" not in checkpoint and "loops" not in checkpoint
+
+
+def test_half_precision_is_for_storage_only(model, tmp_path):
+    whole = save_pretrained(model, tmp_path / "whole", PARAMS) / WEIGHTS
+    half = save_pretrained(model, tmp_path / "half", PARAMS, dtype=torch.float16) / WEIGHTS
+
+    assert half.stat().st_size < whole.stat().st_size
+    loaded, expected = Model.from_pretrained(half), model.state_dict()
+    for name, value in loaded.state_dict().items():
+        assert value.dtype == expected[name].dtype
+        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-4)
+
+
+def test_what_does_not_load_does_not_replace(model, tmp_path):
+    folder = save_pretrained(model, tmp_path, PARAMS)
+    before = {name: (folder / name).read_bytes() for name in files_in(folder)}
+
+    for params in ({"threshold": 0.5}, {**PARAMS, "tempo": 1.0}):
+        with pytest.raises(ValueError):
+            save_pretrained(model, folder, params)
+    with pytest.raises(ValueError, match="context"):
+        save_pretrained(model, folder, PARAMS, context=7.0)
+
+    assert {name: (folder / name).read_bytes() for name in files_in(folder)} == before

@@ -1,0 +1,66 @@
+"""Chunks go from 10 to 20 s here, and 12 to 18 s of them are emitted."""
+
+import math
+
+from pyannote_drz.pipelines.people import People
+from pyannote_drz.pipelines.stitching import Turn
+
+SPAN = (10.0, 12.0, 18.0)
+
+
+def meet(people: People, *turns: Turn, prompted=(), before=()) -> dict[int, int]:
+    who = people.recognise(
+        list(turns), [people.known[number] for number in prompted], list(before), SPAN
+    )
+    return {letter: person.number for letter, person in who.items()}
+
+
+def people_of(*last_heard: float, max_people: float = math.inf) -> People:
+    """Somebody for each time at which they were last heard."""
+    people = People(max_people)
+    people.recognise([Turn(13, 14, i, 1.0) for i in range(len(last_heard))], [], [], SPAN)
+    for person, time in zip(people.known, last_heard, strict=True):
+        person.last_heard = time
+    return people
+
+
+def test_new_letters_are_new_people_by_arrival():
+    people = People(math.inf)
+    assert meet(people, Turn(15, 16, 0, 1.0), Turn(13, 14, 1, 1.0)) == {1: 0, 0: 1}
+
+
+def test_letters_of_prompts_are_known():
+    people = people_of(9, 9, 9)
+    who = meet(people, Turn(13, 14, 1, 1.0), Turn(15, 16, 2, 1.0), prompted=[0, 2])
+    assert who == {0: 0, 1: 2, 2: 3}
+
+
+def test_who_is_heard_in_context_only_does_not_count():
+    people = People(math.inf)
+    assert meet(people, Turn(10, 12, 0, 1.0), Turn(18, 20, 1, 1.0)) == {}
+    assert len(people) == 0
+
+
+def test_a_new_letter_is_recognised_by_what_it_says_in_the_context():
+    people = people_of(9, 12)
+    before = [Turn(10.1, 12, 1, 1.0)]
+    who = meet(people, Turn(10, 13, 0, 1.0), Turn(14, 15, 1, 1.0), before=before)
+    assert who == {0: 1, 1: 2}
+
+
+def test_a_voice_that_the_chunk_names_itself_is_nobody_else():
+    people = people_of(12)
+    turns = Turn(10, 13, 1, 1.0), Turn(14, 15, 0, 1.0)
+    assert meet(people, *turns, prompted=[0], before=[Turn(10, 12, 0, 1.0)]) == {0: 0, 1: 1}
+
+
+def test_a_glimpse_of_somebody_in_the_context_is_not_enough():
+    people = people_of(12)
+    assert meet(people, Turn(10, 13, 0, 1.0), before=[Turn(10, 10.5, 0, 1.0)]) == {0: 1}
+
+
+def test_no_more_people_than_allowed():
+    people = people_of(5, 9, max_people=3)
+    who = meet(people, Turn(13, 14, 0, 1.0), Turn(14, 15, 1, 1.0), Turn(15, 16, 2, 1.0))
+    assert who == {0: 2, 1: 1, 2: 0}  # a newcomer, then who was heard last
+    assert len(people) == 3

@@ -1,0 +1,86 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyannote_drz.pipelines.stitching import Chunk, Turn, clip, exclusive, merge, split
+
+
+def test_a_short_file_is_one_chunk():
+    assert split(7, duration=10, context=2) == [Chunk(0, 7, 0, 7)]
+    assert split(10, duration=10, context=2) == [Chunk(0, 10, 0, 10)]
+    # pyannote's sample is 30.002 s long, and 2 ms are not worth another chunk of 30 s
+    assert split(12, duration=10, context=2, tail=3) == [Chunk(0, 10, 0, 12)]
+
+
+def test_the_last_chunk_is_shifted_left():
+    assert split(17, duration=10, context=2) == [
+        Chunk(0, 10, 0, 8),
+        Chunk(6, 16, 8, 14),
+        Chunk(7, 17, 14, 17),
+    ]
+
+
+@given(st.integers(1, 500), st.integers(5, 60), st.data())
+def test_chunks_tile_the_file(num_samples, duration, data):
+    context = data.draw(st.integers(0, (duration - 1) // 2))
+    chunks = split(num_samples, duration, context)
+
+    edges = [chunks[0].first] + [chunk.last for chunk in chunks]
+    assert edges[0] == 0 and edges[-1] == num_samples
+    assert [chunk.first for chunk in chunks] == edges[:-1]  # no gap, no overlap
+    for chunk in chunks:
+        assert chunk.stop - chunk.start == min(duration, num_samples)
+        assert 0 <= chunk.start <= chunk.first < chunk.last <= chunk.stop <= num_samples
+        assert chunk.first == 0 or chunk.first - chunk.start >= context
+        assert chunk.last == num_samples or chunk.stop - chunk.last >= context
+
+
+def test_clip():
+    turns = [Turn(0, 2, 0, 0.5), Turn(1, 9, 1, 0.5), Turn(8, 9, 0, 0.5)]
+    assert clip(turns, 2, 8) == [Turn(2, 8, 1, 0.5)]
+
+
+def test_merge_joins_what_touches():
+    turns = [Turn(4, 8, 0, 0.9), Turn(0, 4, 0, 0.5), Turn(4, 5, 1, 0.2)]
+    assert merge(turns) == [Turn(0, 8, 0, pytest.approx(0.7)), Turn(4, 5, 1, 0.2)]
+
+
+def test_merge_fills_short_pauses_only():
+    turns = [Turn(0, 1, 0, 1.0), Turn(1.25, 2, 0, 1.0), Turn(2.5, 3, 0, 1.0)]
+    assert merge(turns, min_duration_off=0.5) == [Turn(0, 2, 0, 1.0), Turn(2.5, 3, 0, 1.0)]
+
+
+def test_the_surer_speaker_has_the_floor():
+    turns = [Turn(0, 10, 0, 0.75), Turn(3, 4, 1, 0.875), Turn(9, 12, 2, 0.25)]
+    assert exclusive(turns) == [
+        Turn(0, 3, 0, 0.75),
+        Turn(3, 4, 1, 0.875),
+        Turn(4, 10, 0, 0.75),
+        Turn(10, 12, 2, 0.25),
+    ]
+
+
+TURNS = st.lists(
+    st.builds(
+        lambda start, length, speaker, percent: Turn(
+            start / 4, (start + length) / 4, speaker, percent / 100
+        ),
+        st.integers(0, 100),
+        st.integers(1, 30),
+        st.integers(0, 3),
+        st.integers(1, 100),
+    ),
+    max_size=12,
+)
+
+
+@given(TURNS)
+def test_exclusive_covers_the_same_time_once(turns):
+    alone = exclusive(turns)
+
+    assert all(a.end <= b.start for a, b in zip(alone, alone[1:], strict=False))
+    for quarter in range(140):
+        t = quarter / 4 + 0.125
+        speakers = {turn.speaker for turn in turns if turn.start < t < turn.end}
+        floor = {turn.speaker for turn in alone if turn.start < t < turn.end}
+        assert floor <= speakers and len(floor) == min(1, len(speakers))
