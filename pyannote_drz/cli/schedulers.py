@@ -1,0 +1,121 @@
+"""Schedulers: how the learning rate moves, as Lightning wants it told.
+
+All of them are called alike, `scheduler(optimizer, monitor=…, direction=…,
+num_batches_per_epoch=…, num_steps=…)`, after their own dials were set by the configuration, as in
+pyannote.audio 3. So another package's scheduler is a function with these arguments.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+MAX_WARMUP_SHARE = 0.1  # of a run: a short one must not end before it is warm
+
+
+def warmup_cosine(
+    optimizer: Optimizer,
+    *,
+    monitor: str | None,
+    direction: str,
+    num_batches_per_epoch: int,
+    num_steps: float,
+    warmup_steps: int,
+    final_ratio: float,
+) -> dict:
+    """Straight up, then half a cosine down to the end of training.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    monitor, direction : str
+        Not used.
+    num_batches_per_epoch : int
+        Not used.
+    num_steps : float
+        Steps of the whole training.
+    warmup_steps : int
+        At most `MAX_WARMUP_SHARE` of `num_steps`.
+    final_ratio : float
+        Of the learning rate, at the end.
+
+    Raises
+    ------
+    ValueError
+        If training has no end, or a dial is out of its range.
+    """
+    if math.isinf(num_steps):
+        raise ValueError(
+            "scheduler=WarmupCosine must know when training ends: "
+            "set trainer.max_steps or trainer.max_epochs (both are -1)."
+        )
+    if warmup_steps < 0:
+        raise ValueError(f"scheduler.warmup_steps must not be negative, got {warmup_steps}.")
+    if not 0 <= final_ratio <= 1:
+        raise ValueError(f"scheduler.final_ratio must be between 0 and 1, got {final_ratio}.")
+    warmup_steps = min(warmup_steps, int(MAX_WARMUP_SHARE * num_steps))
+
+    def ratio(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        progress = min(1.0, (step - warmup_steps) / max(1, num_steps - warmup_steps))
+        return final_ratio + (1 - final_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return {"scheduler": LambdaLR(optimizer, ratio), "interval": "step"}
+
+
+def constant(
+    optimizer: Optimizer,
+    *,
+    monitor: str | None,
+    direction: str,
+    num_batches_per_epoch: int,
+    num_steps: float,
+    warmup_steps: int,
+) -> dict:
+    """Straight up, then the same for ever. Arguments as `warmup_cosine`."""
+    if warmup_steps < 0:
+        raise ValueError(f"scheduler.warmup_steps must not be negative, got {warmup_steps}.")
+
+    def ratio(step: int) -> float:
+        return min(1.0, (step + 1) / (warmup_steps + 1))
+
+    return {"scheduler": LambdaLR(optimizer, ratio), "interval": "step"}
+
+
+def reduce_on_plateau(
+    optimizer: Optimizer,
+    *,
+    monitor: str | None,
+    direction: str,
+    num_batches_per_epoch: int,
+    num_steps: float,
+    factor: float,
+    patience: int,
+    min_lr: float,
+) -> dict:
+    """Down by a factor where the monitored metric has stopped to improve.
+
+    Parameters
+    ----------
+    factor, patience, min_lr
+        See `torch.optim.lr_scheduler.ReduceLROnPlateau`; patience counts epochs that validate.
+    optimizer, monitor, direction, num_batches_per_epoch, num_steps
+        As `warmup_cosine`.
+
+    Raises
+    ------
+    ValueError
+        If nothing is validated.
+    """
+    if monitor is None:
+        raise ValueError(
+            "scheduler=ReduceLROnPlateau looks at validation, "
+            "but the protocol has no development subset."
+        )
+    scheduler = ReduceLROnPlateau(
+        optimizer, mode=direction, factor=factor, patience=patience, min_lr=min_lr
+    )
+    return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor, "strict": False}

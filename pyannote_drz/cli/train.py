@@ -1,0 +1,242 @@
+"""`pyannote-audio-train`: the training command that pyannote.audio had until version 3.
+
+The configuration says what to build, in `train_config/`; here it is built, and trained.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+from types import MethodType
+
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning.pytorch import seed_everything
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelCheckpoint,
+)
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from pyannote.audio import Model
+from pyannote.audio.core.task import Task
+from pyannote.database import FileFinder, Protocol, registry
+
+from .averaging import ExponentialMovingAverage
+from .checkpoints import BEST, LAST, InitialWeights, LastCheckpoint, checkpoint_to_resume
+from .progress import ProgressLines
+
+CONFIG = Path(__file__).resolve().parent / "train_config"
+
+# What Lightning warns of on every run, though it is meant: endless data sets have a length (that of
+# an epoch), and a run goes on in its own folder.
+MEANT = (
+    "Your `IterableDataset` has `__len__` defined",
+    "Checkpoint directory .* exists and is not empty",
+    "`isinstance.treespec, LeafSpec.` is deprecated",  # Lightning's own
+)
+
+# Arguments of tasks that are protocols too, hence told by name.
+PROTOCOLS = ("real",)
+
+
+def load_registry(paths: str | ListConfig | None) -> None:
+    """Let pyannote.database know of one or several database.yml.
+
+    Raises
+    ------
+    FileNotFoundError
+        One of them does not exist.
+    """
+    if paths is None:
+        return
+    for path in paths.split(",") if isinstance(paths, str) else paths:
+        path = Path(path).expanduser().resolve()
+        if not path.is_file():
+            raise FileNotFoundError(f"registry={path}: there is no such file.")
+        if path not in registry.configs:
+            registry.load_database(path)
+
+
+def load_protocol(name: str | None) -> Protocol:
+    """Protocol of a registered database, its audio found.
+
+    Raises
+    ------
+    ValueError
+        It has not been registered.
+    """
+    known = sorted(registry)
+    if name not in known:
+        said = "protocol= is missing" if name is None else f"protocol {name} is unknown"
+        among = f"choose one of {', '.join(known)}" if known else "registry= names none"
+        raise ValueError(f"{said}: {among}.")
+    return registry.get_protocol(name, preprocessors={"audio": FileFinder()})
+
+
+def make(cfg: DictConfig) -> partial:
+    """`_target_` with its arguments, still to be called with what only this program knows."""
+    return instantiate(cfg, _partial_=True, _convert_="all")
+
+
+def make_task(cfg: DictConfig) -> Task:
+    """Task of the configuration, on its protocol."""
+    more = {name: load_protocol(cfg.task[name]) for name in PROTOCOLS if cfg.task.get(name)}
+    return make(cfg.task)(load_protocol(cfg.protocol), **more)
+
+
+def parameter_groups(model: Model) -> list[dict]:
+    """Parameters to train: matrices, which decay, and biases and norms, which do not."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
+        {
+            "params": [parameter for parameter in parameters if parameter.ndim < 2],
+            "weight_decay": 0.0,
+        },
+    ]
+
+
+def make_model(cfg: DictConfig, task: Task, monitor: str | None, direction: str) -> Model:
+    """Model of the configuration, with its optimizer and scheduler."""
+
+    def configure_optimizers(self: Model) -> dict:
+        optimizer = make(cfg.optimizer)(parameter_groups(self))
+        scheduler = make(cfg.scheduler)(
+            optimizer,
+            monitor=monitor,
+            direction=direction,
+            num_batches_per_epoch=task.train__len__() // task.batch_size,
+            num_steps=self.trainer.estimated_stepping_batches,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    model = make(cfg.model)(task=task)
+    model.configure_optimizers = MethodType(configure_optimizers, model)
+    return model
+
+
+def make_callbacks(
+    cfg: DictConfig, folder: Path, resume: Path | None, monitor: str | None, direction: str
+) -> list[Callback]:
+    """What happens beside training; last, because of what they keep, the checkpoints."""
+    callbacks = []
+    if cfg.init is not None and resume is None:
+        callbacks.append(InitialWeights(cfg.init))
+    if cfg.ema is not None:
+        callbacks.append(ExponentialMovingAverage(cfg.ema))
+    if cfg.logger is not None:
+        callbacks.append(LearningRateMonitor())
+    if monitor is not None:
+        if cfg.patience is not None:
+            stop = EarlyStopping(
+                monitor, mode=direction, patience=cfg.patience, check_on_train_epoch_end=False
+            )
+            callbacks.append(stop)
+        best = ModelCheckpoint(
+            folder,
+            filename=Path(BEST).stem,
+            monitor=monitor,
+            mode=direction,
+            save_on_train_epoch_end=False,  # but after every validation
+            enable_version_counter=False,
+        )
+        callbacks.append(best)
+    callbacks.append(LastCheckpoint(folder, cfg.last_every_minutes))
+    return callbacks
+
+
+def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
+    """Build what the configuration names, train, and tell the best.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+    folder : Path
+        Run folder.
+    lines : ProgressLines
+        Will know how far training has come.
+
+    Returns
+    -------
+    score : float or None
+        Best validation metric, negative where more is better; None where nothing is validated.
+    """
+    for message in MEANT:
+        warnings.filterwarnings("ignore", message)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    torch.set_float32_matmul_precision("high")  # TensorFloat32, on GPUs that have it
+    resume = checkpoint_to_resume(cfg.resume, folder)
+    load_registry(cfg.registry)
+    task = make_task(cfg)
+    monitor, direction = task.val_monitor if task.has_validation else (None, "min")
+    lines.monitor = monitor
+    model = make_model(cfg, task, monitor, direction)
+    show_bar = cfg.trainer.enable_progress_bar
+    trainer = make(cfg.trainer)(
+        callbacks=[lines, *make_callbacks(cfg, folder, resume, monitor, direction)],
+        logger=False if cfg.logger is None else make(cfg.logger)(),
+        enable_progress_bar=sys.stdout.isatty() if show_bar is None else show_bar,
+    )
+    if trainer.is_global_zero:
+        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+        if resume is not None:
+            print(f"Continuing from {resume}.")
+    # Checkpoints of pyannote.audio hold objects of its own.
+    trainer.fit(model, ckpt_path=resume, weights_only=False)
+
+    best = trainer.checkpoint_callback  # the first: ours, if anything is validated
+    if monitor is None or not best.best_model_path:
+        if trainer.is_global_zero:
+            print(f"Nothing was validated. Last checkpoint: {folder / LAST}")
+        return None
+    score = float(best.best_model_score)
+    if trainer.is_global_zero:
+        print(f"Best checkpoint: {best.best_model_path} ({monitor} {score:.1%})")
+    return score if direction == "min" else -score
+
+
+def forget(folder: Path) -> None:
+    """Remove a run folder, and those above it that are empty then, up to where we stand."""
+    shutil.rmtree(folder)
+    for parent in folder.parents:
+        if parent == Path.cwd() or any(parent.iterdir()):
+            return
+        parent.rmdir()
+
+
+def one_sentence(error: Exception) -> str:
+    """What went wrong, in one line."""
+    words = " ".join(str(error).split())
+    if isinstance(error, (ValueError, OSError, MisconfigurationException)):
+        return words
+    return f"{type(error).__name__}: {words}"
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="config")
+def main(cfg: DictConfig) -> float | None:
+    """Train as the command line says; what goes wrong before is told in one sentence."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    is_new = not any(folder.iterdir())
+    lines = ProgressLines()
+    try:
+        return train(cfg, folder, lines)
+    except BaseException as error:
+        if is_new and not lines.trained and rank_zero_only.rank == 0:
+            forget(folder)
+        if lines.set_up or not isinstance(error, Exception) or "HYDRA_FULL_ERROR" in os.environ:
+            raise
+        sys.exit(f"pyannote-audio-train: {one_sentence(error)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""`pyannote-audio-train`, from the command line to checkpoints."""
+
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+from pyannote.audio import Model
+
+from pyannote_drz.cli.train import CONFIG, main
+
+# Given to tasks and models by the command, or not to be told in YAML.
+NOT_CONFIGURED = {"self", "protocol", "task", "augmentation", "metric"}
+DEPRECATED = {"max_num_speakers", "loss"}  # arguments of pyannote.audio's SpeakerDiarization
+
+TINY = [
+    "protocol=CliToy.SpeakerDiarization.Voices",
+    "task.duration=4", "task.chunks_per_epoch=8", "task.validation_conversations=2",
+    "task.batch_size=4", "task.num_workers=0",
+    "model.dim=32", "model.num_layers=3", "model.num_heads=2", "model.voice_dim=16",
+    "trainer.accelerator=cpu", "trainer.num_sanity_val_steps=0",
+    "trainer.enable_model_summary=false",
+]  # fmt: skip
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Run the command as typed, in an empty folder, but without the start of another Python."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setattr("pyannote_drz.tasks.pix2seq.CACHE", tmp_path / "cache")
+
+    def run(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["pyannote-audio-train", *map(str, arguments)])
+        try:
+            main()
+        finally:
+            GlobalHydra.instance().clear()
+
+    return run
+
+
+def refused(command, capsys, *arguments: str) -> str:
+    """What the command says when it exits without having done anything."""
+    with pytest.raises(SystemExit) as exit:
+        command(*arguments)
+    assert exit.value.code not in (0, None)
+    assert not Path("runs").exists()
+    output = capsys.readouterr()
+    said = f"{output.err}{exit.value.code}"
+    assert "Traceback" not in said
+    return said
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIG / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("group", ["task", "model"])
+def test_yaml_has_all_arguments_with_their_defaults(group):
+    for choice in choices(group):
+        cfg = OmegaConf.to_container(OmegaConf.load(CONFIG / group / f"{choice}.yaml"))
+        parameters = inspect.signature(get_object(cfg.pop("_target_"))).parameters
+        assert set(cfg) == set(parameters) - NOT_CONFIGURED - DEPRECATED, choice
+        for name, value in cfg.items():
+            if not isinstance(value, dict) and name != "cache":
+                assert value == parameters[name].default, (choice, name)
+
+
+@pytest.mark.parametrize("group", ["task", "model", "optimizer", "scheduler", "trainer", "logger"])
+def test_every_choice_composes(group):
+    with initialize_config_dir(str(CONFIG), version_base="1.3"):
+        for choice in choices(group):
+            cfg = compose("config", overrides=[f"{group}={choice}"])
+            assert callable(get_object(cfg[group]._target_))
+
+
+def test_help(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        command("--help")
+    said = capsys.readouterr().out
+    assert "SyntheticPix2SeqDiarization" in said and "Pix2SeqDiarizer" in said
+
+
+def test_unknown_key_is_refused(command, capsys):
+    assert "task.durations" in refused(command, capsys, "task.durations=3")
+
+
+def test_unknown_argument_is_refused(command, capsys, database):
+    said = refused(command, capsys, f"registry={database}", *TINY, "+task.durations=3")
+    assert "durations" in said
+
+
+def test_missing_protocol_is_refused(command, capsys, database):
+    said = refused(command, capsys, f"registry={database}")
+    assert "protocol= is missing" in said and "CliToy.SpeakerDiarization.Voices" in said
+
+
+def test_unknown_protocol_is_refused(command, capsys):
+    assert "No.Such.Protocol" in refused(command, capsys, "protocol=No.Such.Protocol")
+
+
+def test_missing_registry_is_refused(command, capsys):
+    assert "no-such.yml" in refused(command, capsys, "registry=no-such.yml", *TINY)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "resume=no-such.ckpt",
+        "init=no-such.ckpt",
+        "ema=1.5",
+        "last_every_minutes=0",
+        "task.prompt_ratio=2",
+        "trainer.precision=7-bit",
+        "scheduler.warmup_steps=-1",
+        "task.scripts=no-such.rttm",
+    ],
+)
+def test_bad_value_is_refused(command, capsys, database, override):
+    said = refused(command, capsys, f"registry={database}", *TINY, override)
+    assert override.split("=")[1] in said
+
+
+def test_train_resume_and_begin_again(command, capsys, database):
+    tiny = [f"registry={database}", *TINY]
+    run = Path("run")
+
+    command(*tiny, f"hydra.run.dir={run}", "trainer.max_steps=3")
+    said = capsys.readouterr().out
+    assert f"{run / 'best.ckpt'} (DiarizationErrorRate" in said
+    assert list(run.glob("events.*")) and (run / "config.yaml").is_file()
+    first = torch.load(run / "last.ckpt", weights_only=False)
+    assert first["global_step"] == 3
+    average, current = first["state_dict"], first["current_model_state"]
+    assert any(not torch.equal(average[name], current[name]) for name in average)
+
+    # The same folder again is refused, and left as it is.
+    with pytest.raises(SystemExit, match="resume=auto"):
+        command(*tiny, f"hydra.run.dir={run}", "trainer.max_steps=6")
+    assert torch.load(run / "last.ckpt", weights_only=False)["global_step"] == 3
+
+    # It goes on where it stopped, with its optimizer, schedule and average.
+    command(*tiny, f"hydra.run.dir={run}", "trainer.max_steps=6", "resume=auto")
+    said = capsys.readouterr().out
+    assert "Continuing from" in said and "step 4 " in said and "step 2 " not in said
+    second = torch.load(run / "last.ckpt", weights_only=False)
+    assert second["global_step"] == 6
+    assert second["averaging_state"]["n_averaged"] == 6
+    assert second["lr_schedulers"][0]["last_epoch"] == 6
+    steps = [state["step"] for state in second["optimizer_states"][0]["state"].values()]
+    assert max(steps) == 6
+
+    # What is kept loads as any model of pyannote.audio, and another run may begin with it.
+    model = Model.from_pretrained(run / "best.ckpt", strict=False)
+    assert model(torch.randn(1, 1, 16000)).shape[-1] == 8
+    init = f"init={run / 'best.ckpt'}"
+    command(*tiny, "hydra.run.dir=next", init, "optimizer.lr=0", "trainer.max_steps=1")
+    assert "come from" in capsys.readouterr().out
+    begun = torch.load("next/last.ckpt", weights_only=False)["state_dict"]
+    assert torch.equal(begun["bin_key.weight"], model.state_dict()["bin_key.weight"])
+
+    # But not a run of another size.
+    said = refused(command, capsys, *tiny, init, "model.dim=48", "model.num_heads=2")
+    assert "does not fit" in said
+
+
+def test_sweep(command, database):
+    end = ["trainer.max_steps=1", "hydra.sweep.dir=sweep"]
+    command("-m", "seed=1,2", f"registry={database}", *TINY, *end)
+    for number, seed in enumerate([1, 2]):
+        assert Path(f"sweep/{number}/last.ckpt").is_file()
+        assert OmegaConf.load(f"sweep/{number}/config.yaml").seed == seed
+
+
+def test_as_a_program(tmp_path, repository):
+    """The real thing, in its own process: one sentence and a bad exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pyannote_drz.cli.train", "protocol=No.Such.Protocol"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(
+        "protocol No.Such.Protocol is unknown: registry= names none."
+    )
+    assert "Traceback" not in done.stderr
+    assert not any(tmp_path.iterdir())
