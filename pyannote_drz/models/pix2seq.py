@@ -21,10 +21,13 @@ from pyannote.audio.core.task import Task
 from torch import Tensor
 
 from ..tokens import Vocabulary
-from .blocks import Block, LogMel, Stem, TimeCode, rotary, rotate
+from .blocks import Block, LogMel, Stem, TimeCode, rotary
 
 IMPOSSIBLE = -1e4  # logit of a token that cannot be right; finite, so that 0 x it is not nan
 PROMPT_SLOT_S = 5.0  # s; the longest prompt (DESIGN.md, section 4)
+# s; rotary positions of what is written begin here, whatever the duration of the chunk, so that a
+# model that began with short chunks can go on with longer ones.
+WORDS_AT_S = 60.0
 
 
 class Prompts(NamedTuple):
@@ -191,7 +194,18 @@ class Pix2SeqDiarizer(Model):
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Tokens this model reads and writes."""
+        """Tokens this model reads and writes.
+
+        Raises
+        ------
+        ValueError
+            Chunks of the task are longer than 60 s.
+        """
+        if self.specifications.duration > WORDS_AT_S:
+            raise ValueError(
+                f"chunks of {self.specifications.duration} s are longer than {WORDS_AT_S} s, "
+                f"the longest that Pix2SeqDiarizer reads."
+            )
         return Vocabulary(
             duration=self.specifications.duration,
             resolution=self.hparams.resolution,
@@ -434,9 +448,8 @@ class Pix2SeqDiarizer(Model):
         x = self._embed(tokens)[:, first:]
         batch, length, dim = x.shape
         written = torch.arange(first, first + length, device=x.device)
-        # Words come after the longest chunk, whatever the length of this one.
-        after = self.num_positions(round(v.duration * self.hparams.sample_rate))
-        cosines, sines = rotary(after + written, dim // self.hparams.num_heads)
+        words_at = self.num_positions(round(WORDS_AT_S * self.hparams.sample_rate))
+        cosines, sines = rotary(words_at + written, dim // self.hparams.num_heads)
 
         causal = written[:, None] >= torch.arange(first + length, device=x.device)
         if memory.mask is None:
