@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -125,8 +126,7 @@ def bootstrap(
     ----------
     errors, speech : (files,) arrays
         Seconds.
-    samples : int, optional
-    seed : int, optional
+    samples, seed : int, optional
 
     Returns
     -------
@@ -307,8 +307,10 @@ def main(
     names = list(names or [])
     if rttm is None and not names:
         raise typer.BadParameter("name a pipeline's folder first, or an RTTM with --rttm.")
-    system = str(rttm) if rttm else names.pop(0)
-    registry.load_database(registry_yml)
+    system = str(rttm or names.pop(0))
+    with warnings.catch_warnings():  # pyannote.database loads ./database.yml by itself
+        warnings.filterwarnings("ignore", "Replacing existing .* protocol")
+        registry.load_database(registry_yml)
     try:
         files = {n: protocol_files(n, subset)[:limit] for n in names or DEFAULT_PROTOCOLS}
         if rttm:

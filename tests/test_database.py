@@ -52,6 +52,8 @@ def test_has_all_files(registry, protocol):
     assert tuple(map(len, subsets)) == FILES[protocol]
     for file in (file for files in subsets for file in files[:3]):
         assert file["annotated"] and file["annotation"].uri == file["uri"]
+        scopes = {"AMI": "database", "AMI-SDM": "database", "Voices": "global"}
+        assert file["scope"] == scopes.get(file["database"], "file")
 
 
 @pytest.mark.parametrize("protocol", [name for name in FILES if not name.startswith("AMI.")])
@@ -73,7 +75,6 @@ def test_ami_has_real_turns(registry):
     ]
     assert len(meeting["annotation"].labels()) == 4
     assert meeting["annotated"].duration() == pytest.approx(1113.845375)
-    assert meeting["scope"] == "database"
 
 
 def test_agrees_with_the_shared_registry(registry, shared):
