@@ -13,6 +13,7 @@ import pyannote.audio.models.segmentation
 import pyannote.audio.tasks
 
 from .models.pix2seq import Pix2SeqDiarizer
+from .pipelines.pix2seq import Pix2SeqDiarization
 from .tasks.pix2seq import SyntheticPix2SeqDiarization
 from .tokens import Vocabulary
 
@@ -21,6 +22,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 
 __all__ = [
     "PRETRAINED",
+    "Pix2SeqDiarization",
     "Pix2SeqDiarizer",
     "SyntheticPix2SeqDiarization",
     "Vocabulary",
