@@ -9,7 +9,7 @@ from pyannote.audio import Inference, Model
 from pyannote.audio.core.task import Problem, Resolution, Specifications
 
 from pyannote_drz.models.blocks import rotary
-from pyannote_drz.models.pix2seq import IMPOSSIBLE, Pix2SeqDiarizer, Prompts
+from pyannote_drz.models.pix2seq import IMPOSSIBLE, WORDS_AT_S, Pix2SeqDiarizer, Prompts
 from pyannote_drz.tokens import Vocabulary
 
 SAMPLE_RATE = 16000
@@ -182,6 +182,25 @@ def test_chunks_that_are_too_long_to_write():
     assert model(noise(1, CHUNK)).shape == (1, 100, NUM_SPEAKERS)
     with pytest.raises(ValueError, match=r"1\.0"):
         model(noise(1, CHUNK), torch.zeros(1, 0, dtype=torch.long))
+
+
+def test_durations_beyond_the_positions_of_words():
+    model = tiny_model(duration=WORDS_AT_S)
+    assert model.vocabulary.duration == WORDS_AT_S
+    with pytest.raises(ValueError, match="60.08"):
+        len(tiny_model(duration=60.08).vocabulary)
+
+
+def test_weights_go_on_with_longer_chunks():
+    """The duration of the task changes the vocabulary, and nothing else."""
+    short, long = tiny_model(duration=8.0), tiny_model(duration=30.0)
+    tokens = torch.tensor([[2, 27, short.vocabulary.first_speaker, 52, 77]])
+    longer = torch.tensor([[2, 27, long.vocabulary.first_speaker, 52, 77]])
+    with torch.no_grad():
+        expected, actual = short(noise(1, CHUNK), tokens), long(noise(1, CHUNK), longer)
+    same(actual[0], expected[0], atol=0)
+    same(actual[1][..., :103], expected[1][..., :103], atol=0)
+    same(actual[1][..., -8:], expected[1][..., -8:], atol=0)
 
 
 @pytest.mark.parametrize("num_halvings, num_frames", [(1, 100), (2, 100), (3, 100)])
