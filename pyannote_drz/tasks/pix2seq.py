@@ -33,7 +33,6 @@ from ..simulation import (
     ReplayedTurns,
     SimulationConfig,
     Simulator,
-    Turn,
     VoiceBank,
     VoiceFile,
 )

@@ -1,6 +1,6 @@
 """Make a pipeline folder of a checkpoint.
 
-    python recipes/synthetic/package.py runs/cpu/2/best.ckpt pyannote_drz/pretrained
+python recipes/synthetic/package.py runs/cpu/2/best.ckpt pyannote_drz/pretrained
 """
 
 from pathlib import Path
