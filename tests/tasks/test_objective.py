@@ -1,0 +1,181 @@
+"""What is learnt: targets, corruption, losses."""
+
+import pytest
+import torch
+
+from pyannote_drz.tasks.objective import (
+    Objective,
+    VoiceClassifier,
+    activity_of,
+    clean_seconds,
+    corrupt,
+    make_targets,
+    token_loss,
+)
+from pyannote_drz.tokens import Vocabulary
+
+V = Vocabulary(duration=6.0, resolution=0.02, max_speakers=4)
+
+
+def tokens_of(*rows) -> torch.Tensor:
+    rows = [torch.tensor(V.from_triplets(triplets)) for triplets in rows]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=V.pad)
+
+
+TOKENS = tokens_of([(0, 100, 0), (50, 150, 1), (200, 300, 2)], [(10, 60, 0)], [])
+
+
+@pytest.mark.parametrize(
+    "bad", [{"time_noise": 1.5}, {"speaker_noise": -0.1}, {"eos_weight": -2.0}]
+)
+def test_bad_objective(bad):
+    (name, value), *_ = bad.items()
+    with pytest.raises(ValueError, match=f"{name}.*{value}"):
+        Objective(**bad)
+
+
+def test_corrupt_changes_times_and_speakers_only():
+    torch.manual_seed(0)
+    tokens = TOKENS.repeat(100, 1)
+    noisy = corrupt(V, tokens, Objective(time_noise=1.0, time_noise_bins=5, speaker_noise=1.0))
+    is_time = (tokens >= V.first_time) & (tokens < V.first_speaker)
+    is_speaker = tokens >= V.first_speaker
+    other = ~is_time & ~is_speaker
+    assert torch.equal(noisy[other], tokens[other])  # pads and eos
+    times = noisy[is_time]
+    assert times.min() >= V.first_time and times.max() < V.first_speaker
+    moves = times - tokens[is_time]
+    assert moves.abs().max() == 5 and len(moves.unique()) == 11
+    # Only letters of the row.
+    used = tokens.amax(1, keepdim=True).expand_as(tokens)
+    assert ((noisy >= V.first_speaker) & (noisy <= used))[is_speaker].all()
+    assert (noisy != tokens)[is_speaker].any()
+
+
+def test_corrupt_by_share():
+    torch.manual_seed(0)
+    tokens = TOKENS.repeat(300, 1)
+    assert torch.equal(corrupt(V, tokens, Objective(time_noise=0.0, speaker_noise=0.0)), tokens)
+    noisy = corrupt(V, tokens, Objective(time_noise=0.3, time_noise_bins=50, speaker_noise=0.0))
+    is_time = (tokens >= V.first_time) & (tokens < V.first_speaker)
+    assert torch.equal(noisy[~is_time], tokens[~is_time])
+    # Clamping (0 and 300 are edges) and moves by 0 take a little off.
+    assert (noisy != tokens)[is_time].float().mean() == pytest.approx(0.27, abs=0.05)
+
+
+def logits_of(tokens: torch.Tensor, height: float = 30.0) -> torch.Tensor:
+    return height * torch.nn.functional.one_hot(tokens, len(V)).float()
+
+
+def test_token_loss_of_right_and_wrong_answers():
+    exact = Objective(time_sigma=0.0)
+    right = token_loss(V, logits_of(TOKENS), TOKENS, exact, V.num_bins)
+    assert 0 <= right < 1e-6
+    for column in range(3):  # start, end, speaker
+        answer = TOKENS.clone()
+        answer[0, column] += 20 if column < 2 else 1
+        assert token_loss(V, logits_of(answer), TOKENS, exact, V.num_bins) > 1
+        # With smoothed times, a little off costs less than far off.
+        near = TOKENS.clone()
+        if column < 2:
+            near[0, column] += 1
+            objective = Objective()
+            costs = [
+                token_loss(V, logits_of(said, 5.0), TOKENS, objective, V.num_bins).item()
+                for said in (TOKENS, near, answer)
+            ]
+            assert costs == sorted(costs) and costs[0] < costs[2]
+
+
+def test_token_loss_ignores_pads_and_weighs_eos():
+    logits = torch.randn(*TOKENS.shape, len(V), generator=torch.manual_seed(0))
+    loss = token_loss(V, logits, TOKENS, Objective(), V.num_bins)
+    changed = logits.clone()
+    changed[TOKENS == V.pad] = 7 * torch.randn(int((TOKENS == V.pad).sum()), len(V))
+    assert torch.equal(loss, token_loss(V, changed, TOKENS, Objective(), V.num_bins))
+
+    changed = logits.clone()
+    changed[..., V.eos][TOKENS == V.eos] -= 10  # wrong about the end
+    free = Objective(eos_weight=0.0)
+    assert torch.equal(
+        token_loss(V, logits, TOKENS, free, V.num_bins),
+        token_loss(V, changed, TOKENS, free, V.num_bins),
+    )
+    assert token_loss(V, changed, TOKENS, Objective(), V.num_bins) > loss
+
+
+@pytest.mark.parametrize("num_bins", [151, 201, V.num_bins])
+def test_smoothing_stays_within_the_chunk(num_bins):
+    """What lies beyond the chunk's edges is impossible: one glance there would cost 10 000."""
+    tokens = tokens_of([(0, num_bins - 1, 0), (num_bins - 2, num_bins - 1, 1)])
+    logits = torch.zeros(*tokens.shape, len(V))
+    is_time = (tokens >= V.first_time) & (tokens < V.first_speaker)
+    possible = torch.zeros(len(V), dtype=torch.bool)
+    possible[V.first_time : V.first_time + num_bins] = True
+    logits[is_time] = torch.where(possible, 0.0, -1e4)
+    loss = token_loss(V, logits, tokens, Objective(time_sigma=3.0), num_bins)
+    assert loss < 10
+    # All of the weight is given out, at the edges too.
+    only = torch.full_like(logits, -1e4)
+    only[is_time] = torch.where(possible, 0.0, -1e4)
+    only.scatter_(-1, tokens[..., None], 0.0)
+    total = (is_time.sum() * torch.tensor(float(num_bins)).log()) / (is_time.sum() + 2 + 0.3)
+    assert token_loss(V, only, tokens, Objective(time_sigma=3.0), num_bins) == pytest.approx(
+        total.item(), rel=1e-4
+    )
+
+
+def test_activity_of():
+    activity = activity_of([(0, 3, 0), (2, 5, 1), (8, 99, 1)], num_frames=10, num_speakers=3)
+    assert activity.dtype == torch.bool and activity.shape == (10, 3)
+    assert activity[:, 0].nonzero()[:, 0].tolist() == [0, 1, 2]
+    assert activity[:, 1].nonzero()[:, 0].tolist() == [2, 3, 4, 8, 9]
+    assert not activity[:, 2].any()
+    assert not activity_of([], 4, 2).any()
+
+
+def test_make_targets_of_a_prompted_batch():
+    """The prompted voice has the first letter, the one that arrives the next."""
+    turns = [[(0.0, 1.0, 0), (2.0, 3.0, 1)], []]
+    voices = torch.tensor([[7, 9], [4, -1]])
+    targets = make_targets(V, turns, [[1], []], voices, num_frames=300)
+    assert targets.tokens.tolist() == tokens_of([(0, 50, 1), (100, 150, 0)], []).tolist()
+    assert targets.people.tolist() == [[9, 7, -1, -1], [-1] * 4]
+    assert targets.activity.shape == (2, 300, 4)
+    assert targets.activity[0].sum(0).tolist() == [50, 50, 0, 0]
+
+
+def test_clean_seconds():
+    tokens = TOKENS
+    rows = [[(0, 100, 0), (50, 150, 1), (200, 300, 2)], [(10, 60, 0)], []]
+    activity = torch.stack([activity_of(row, 300, 4) for row in rows])
+    clean_s = clean_seconds(V, tokens, activity)
+    expected = torch.tensor([[1.0, 1.0, 2.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    torch.testing.assert_close(clean_s, expected)
+    # Nobody speaks anywhere: no turns.
+    assert clean_seconds(V, tokens_of([], []), activity[:2]).shape == (2, 0)
+
+
+def test_voice_classifier_ignores_unknown_people():
+    torch.manual_seed(0)
+    classifier = VoiceClassifier(voice_dim=8, num_people=3)
+    voices, people = torch.randn(5, 8), torch.tensor([0, -1, 2, -1, 1])
+    weight = torch.tensor([1.0, 5.0, 0.5, 2.0, 2.0])
+    known = people >= 0
+    for value, alone in zip(
+        classifier(voices, people, weight), classifier(voices[known], people[known], weight[known])
+    ):
+        torch.testing.assert_close(value, alone)
+    loss, accuracy = classifier(voices, torch.full((5,), -1), weight)
+    assert loss == 0 and accuracy == 0
+    loss, accuracy = classifier(voices[:0], people[:0], weight[:0])
+    assert loss == 0 and accuracy == 0
+
+
+def test_voice_classifier_tells_people():
+    torch.manual_seed(0)
+    classifier = VoiceClassifier(voice_dim=8, num_people=3)
+    people, weight = torch.tensor([0, 1, 2]), torch.ones(3)
+    right, all_right = classifier(3 * classifier.people.detach(), people, weight)
+    wrong, none_right = classifier(classifier.people.detach().roll(1, 0), people, weight)
+    assert right < wrong and all_right == 1 and none_right == 0

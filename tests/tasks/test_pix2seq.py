@@ -1,0 +1,272 @@
+"""`SyntheticPix2SeqDiarization`, from a tiny protocol to gradients."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from pyannote.audio.core.task import Problem, Resolution
+
+from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
+from pyannote_drz.simulation import Batch, Conversation, SimulationConfig
+from pyannote_drz.tasks.objective import Objective
+from pyannote_drz.tasks.pix2seq import SyntheticPix2SeqDiarization, rttm_paths, voice_files
+from pyannote_drz.tasks.real import RealChunk
+
+TINY = {"num_mels": 20, "dim": 32, "num_layers": 3, "num_heads": 2, "voice_dim": 16}
+
+
+@pytest.fixture
+def make(toy, tmp_path_factory):
+    """Make a task on a toy protocol."""
+    cache = tmp_path_factory.getbasetemp() / "cache"
+
+    def make(name: str = "Voices", **kwargs) -> SyntheticPix2SeqDiarization:
+        defaults = {
+            "cache": str(cache), "duration": 3.0, "batch_size": 3, "num_workers": 0,
+            "chunks_per_epoch": 6, "validation_conversations": 2,
+        }  # fmt: skip
+        return SyntheticPix2SeqDiarization(toy(name), **{**defaults, **kwargs})
+
+    return make
+
+
+def ready(task: SyntheticPix2SeqDiarization) -> SyntheticPix2SeqDiarization:
+    """The task with its data, as Lightning would hand it over, and a model."""
+    task.prepare_data()
+    task.setup("fit")
+    task.model = Pix2SeqDiarizer(**TINY, task=task)
+    return task
+
+
+def same(one: Conversation, other: Conversation) -> bool:
+    return (
+        one.seed == other.seed
+        and one.turns == other.turns
+        and one.prompted == other.prompted
+        and np.array_equal(one.voices, other.voices)
+        and np.array_equal(one.chunk.slices, other.chunk.slices)
+    )
+
+
+# ---- arguments ----------------------------------------------------------------------------------
+
+
+def test_specifications(make):
+    task = make(duration=4.0, min_duration=2.0, max_speakers=5)
+    specifications = task.specifications
+    assert specifications.problem == Problem.MULTI_LABEL_CLASSIFICATION
+    assert specifications.resolution == Resolution.FRAME
+    assert (specifications.duration, specifications.min_duration) == (4.0, 2.0)
+    assert list(specifications.classes) == list("ABCDE")
+    assert specifications.permutation_invariant and not specifications.powerset
+    assert task.val_monitor == ("DiarizationErrorRate", "min")
+    assert task.has_validation
+
+
+@pytest.mark.parametrize(
+    "bad, said",
+    [
+        ({"prompt_ratio": 2}, "prompt_ratio.* 2"),
+        ({"scripts_ratio": -0.5}, "scripts_ratio.* -0.5"),
+        ({"real_ratio": 1.5}, "real_ratio.* 1.5"),
+        ({"real_ratio": 0.5}, "0.5 needs conversations"),
+        ({"min_duration": 5.0}, "min_duration.*3.0 s.* 5.0"),
+        ({"min_duration": 0.5}, "min_duration.* 0.5"),
+        ({"render": "cloud"}, "render.*cloud"),
+        ({"simulation": {"rroms": {}}}, "rroms"),
+        ({"simulation": {"rooms": {"room_size": 3}}}, "room_size"),
+        ({"simulation": {"bleed_share": 3.0}}, "bleed_share.* 3.0"),
+        ({"objective": {"eos": 1.0}}, "eos"),
+        ({"objective": {"time_noise": 7.0}}, "time_noise.* 7.0"),
+        ({"max_speakers": 0}, "max_speakers.* 0"),
+    ],
+)
+def test_bad_argument(make, bad, said):
+    with pytest.raises(ValueError, match=said):
+        make(**bad)
+
+
+def test_configurations_are_dictionaries_or_objects(make):
+    clean, objective = SimulationConfig.clean(), Objective(eos_weight=0.1)
+    task = make(simulation=clean, objective=objective)
+    assert task.simulation is clean and task.objective is objective
+    task = make(simulation={"bleed_share": 0.1}, objective={"eos_weight": 0.1})
+    assert task.simulation.bleed_share == 0.1 and task.objective == objective
+
+
+@pytest.mark.parametrize(
+    "name, said", [("OneSpeaker", r"one speaker only \(train0\)"), ("FileScope", "no single-spe")]
+)
+def test_protocol_without_enough_voices(make, name, said):
+    with pytest.raises(ValueError, match=f"TaskToy.SpeakerDiarization.{name} .*{said}"):
+        make(name).prepare_data()
+
+
+def test_missing_audio(make):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        make("Missing").prepare_data()
+
+
+def test_missing_audio_of_a_plain_path(toy, tmp_path):
+    file = next(toy("Voices").train())
+    missing = {
+        "uri": "gone", "database": "TaskToy", "scope": "global", "audio": tmp_path / "gone.wav",
+        "annotation": file["annotation"], "annotated": file["annotated"],
+    }  # fmt: skip
+    with pytest.raises(FileNotFoundError, match=r"audio of gone is missing: .*gone\.wav"):
+        list(voice_files([missing]))
+
+
+def test_missing_scripts(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no-such"):
+        rttm_paths(tmp_path / "no-such.rttm")
+    with pytest.raises(FileNotFoundError, match=tmp_path.name):
+        rttm_paths([tmp_path])  # a folder without any
+
+
+def test_voice_files(toy):
+    files = list(voice_files(toy("Voices").train()))
+    assert [file.speaker for file in files] == [f"train{k}" for k in range(4)]
+    assert {file.source for file in files} == {"TaskToy"}
+    assert all(file.regions == [(0.0, 12.0)] for file in files)
+    assert list(voice_files(toy("FileScope").train())) == []
+
+
+# ---- data ---------------------------------------------------------------------------------------
+
+
+def test_banks(make, tmp_path):
+    task = make(cache=str(tmp_path))
+    task.prepare_data()
+    assert len(list(tmp_path.glob("voices-*.pt"))) == 2  # train and development
+    task.setup()
+    assert sorted(task.simulator.bank.speakers) == [f"train{k}" for k in range(4)]
+    assert sorted(task.validation_simulator.bank.speakers) == [f"dev{k}" for k in range(4)]
+
+
+def test_train_iter(make, monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
+    task = ready(make(min_duration=1.0, prompt_ratio=0.5))
+    count = 20 * task.batch_size  # more than an epoch: it never ends
+    items = list(islice(task.train__iter__(), count))
+    assert len(items) == count > task.train__len__() == 6
+    assert all(isinstance(item, Conversation) for item in items)
+    batches = [items[i : i + task.batch_size] for i in range(0, count, task.batch_size)]
+    durations = [{item.duration_s for item in batch} for batch in batches]
+    assert all(len(batch) == 1 for batch in durations)
+    assert set.union(*durations) == {1.0, 2.0, 3.0}
+    with_prompts = [any(item.prompts for item in batch) for batch in batches]
+    assert any(with_prompts) and not all(with_prompts)
+    assert len({item.seed for item in items}) == count  # nothing twice
+
+    again = islice(task.train__iter__(), 9)
+    assert all(same(one, other) for one, other in zip(items, again))
+    monkeypatch.setenv("PL_GLOBAL_SEED", "2")
+    other = islice(task.train__iter__(), 9)
+    assert not any(same(one, two) for one, two in zip(items, other))
+
+
+def test_validation_is_always_the_same(make):
+    one, other = make(), make()
+    for task in (one, other):
+        task.setup()
+    assert one.val__len__() == 2
+    for index in range(2):
+        assert same(one.val__getitem__(index), other.val__getitem__(index))
+        assert one.val__getitem__(index).duration_s == 3.0
+        assert not one.val__getitem__(index).prompts
+    assert not same(one.val__getitem__(0), one.val__getitem__(1))
+    waveforms = [
+        task.collate_fn([task.val__getitem__(0)], "val").waveforms for task in (one, other)
+    ]
+    assert torch.equal(*waveforms)
+
+
+@pytest.mark.parametrize("with_prompts", [False, True])
+def test_collate(make, with_prompts):
+    task = ready(make(prompt_ratio=float(with_prompts)))
+    batch = task.collate_fn(list(islice(task.train__iter__(), 3)), stage="train")
+    assert isinstance(batch, Batch)
+    assert batch.waveforms.shape == (3, 48000) and batch.waveforms.dtype == torch.float32
+    assert batch.waveforms.isfinite().all() and batch.waveforms.abs().max() <= 1
+    assert len(batch.turns) == len(batch.prompted) == len(batch.voices) == 3
+    assert with_prompts or batch.prompts.shape[1] == 0
+    assert batch.prompts.shape[:2] == batch.prompt_lengths.shape
+    for turns, voices in zip(batch.turns, batch.voices):
+        assert all(voices[turn.speaker] >= 0 for turn in turns)
+
+
+def test_real_conversations(make, toy):
+    """Windows of development conversations; chunks of training ones, by their share."""
+    task = ready(make(real=toy("Real"), real_ratio=0.5, duration=3.0))
+    assert task.val__len__() == 2 + 4  # 12 s hold 4 windows
+    first, last = task.val__getitem__(2), task.val__getitem__(5)
+    assert isinstance(first, RealChunk) and first.waveform.shape == (48000,)
+    assert [(turn.start_s, turn.end_s) for turn in last.turns] == [(0.0, 3.0)]
+
+    items = list(islice(task.train__iter__(), 30))
+    kinds = {type(item) for item in items}
+    assert kinds == {Conversation, RealChunk}
+    real = next(item for item in items if isinstance(item, RealChunk))
+    simulated = next(item for item in items if isinstance(item, Conversation))
+    batch = task.collate_fn([real, simulated])
+    assert batch.waveforms.shape == (2, 48000)
+    assert (batch.voices[1] == -1).all()  # simulated first; people of real ones are unknown
+
+
+# ---- learning -----------------------------------------------------------------------------------
+
+
+class Gradients(Callback):
+    """Remember losses, and gradients before they are used."""
+
+    def __init__(self):
+        self.losses, self.gradients = [], []
+
+    def on_before_optimizer_step(self, trainer, model, optimizer):
+        self.gradients.append(
+            {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        )
+
+    def on_train_batch_end(self, trainer, model, outputs, batch, index):
+        self.losses.append(outputs["loss"].item())
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"prompt_ratio": 1.0},
+        {"prompt_ratio": 1.0, "render": "device"},
+        pytest.param(  # nobody speaks
+            {"prompt_ratio": 0.0, "simulation": {"empty_share": 1.0}},
+            marks=pytest.mark.xfail(raises=IndexError, reason="corrupt() of sequences of eos only"),
+        ),
+    ],
+    ids=["worker", "device", "empty"],
+)
+def test_fit(make, tmp_path, kwargs):
+    torch.manual_seed(0)
+    task, watch = make(**kwargs), Gradients()
+    model = Pix2SeqDiarizer(**TINY, task=task)
+    trainer = Trainer(
+        accelerator="cpu", max_steps=2, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+        default_root_dir=tmp_path, callbacks=[watch],
+    )  # fmt: skip
+    trainer.fit(model)
+    assert trainer.global_step == 2
+    assert len(watch.losses) == 2 and np.isfinite(watch.losses).all()
+    for gradients in watch.gradients:
+        assert all(gradient.isfinite().all() for gradient in gradients.values())
+        learning = {name for name, gradient in gradients.items() if gradient.abs().max() > 0}
+        assert {"bin_key.weight", "activity.weight", "end_or_pad.weight"} <= learning
+        if "simulation" not in kwargs:
+            assert {"voice.weight", "speaker.weight", "loss_func.people"} <= learning
+    # The epoch is over after two batches: it was validated.
+    metrics = trainer.callback_metrics
+    assert metrics[task.val_monitor[0]].isfinite()
+    assert metrics["loss/val"].isfinite()
+    if "simulation" not in kwargs:
+        assert metrics["DiarizationErrorRate/oracle_activity"] < 1
