@@ -313,8 +313,9 @@ class Grammar:
             value = default if value is None else value
             return torch.as_tensor(value, device=device).expand(batch_size).clone()
 
-        self.last_bin = per_row(num_bins, v.num_bins) - 1  # (batch,)
-        self.num_letters = per_row(max_speakers, v.max_speakers)  # (batch,) that may be used
+        self.last_bin = per_row(num_bins, v.num_bins).clamp(max=v.num_bins) - 1  # (batch,)
+        # (batch,) letters that may be used; whoever expects 20 speakers gets all there are
+        self.num_letters = per_row(max_speakers, v.max_speakers).clamp(max=v.max_speakers)
         self.num_used = per_row(num_prompted, 0)  # (batch,) letters in use
         if bool((self.num_letters < self.num_used).any() | (self.num_letters < 1).any()):
             raise ValueError(

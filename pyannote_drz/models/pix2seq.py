@@ -274,9 +274,10 @@ class Pix2SeqDiarizer(Model):
                 f"a prompt is at most {PROMPT_SLOT_S} s long, "
                 f"got {longest / self.hparams.sample_rate:.2f} s."
             )
-        audio = self._positions(
-            prompts.waveforms[..., :longest].flatten(0, 1), prompts.lengths.flatten()
-        )
+        # The stem hears up to two positions ahead: let it hear the same silence behind every
+        # prompt, the longest one included, so that a row does not depend on its batch.
+        waveforms = F.pad(prompts.waveforms[..., :longest], (0, 2 * self.position_samples))
+        audio = self._positions(waveforms.flatten(0, 1), prompts.lengths.flatten())[:, :-2]
         length, dim = audio.shape[1:]
         letters = self.speaker.weight[:num_prompts, None]  # (prompts, 1, dim)
         audio = audio.view(batch, num_prompts, length, dim) + self.prompt_type + letters
@@ -290,8 +291,9 @@ class Pix2SeqDiarizer(Model):
         )  # (batch, prompts, 1 + length + 1, dim)
 
         # Every prompt has its own slot of (negative) positions, however long the others are.
-        slot = round(PROMPT_SLOT_S * self.hparams.sample_rate / self.position_samples) + 2
+        slot = self.num_positions(round(PROMPT_SLOT_S * self.hparams.sample_rate)) + 2
         within = torch.arange(length + 2, device=x.device)
+        within[-1] = slot - 1  # the separator ends its slot, however long the prompts of a batch
         positions = within - slot * torch.arange(1, num_prompts + 1, device=x.device)[:, None]
         num_heard = -(-prompts.lengths // self.position_samples)  # (batch, prompts)
         heard = within[1:-1] <= num_heard[..., None]  # (batch, prompts, length)
@@ -445,6 +447,12 @@ class Pix2SeqDiarizer(Model):
             Row i tells token `first + i`, given those before.
         """
         v = self.vocabulary
+        position_s = self.position_samples / self.hparams.sample_rate
+        heard_s = (memory.voice_sums.shape[1] - 1) * position_s
+        if heard_s >= v.duration + position_s:
+            raise ValueError(
+                f"only chunks of up to {v.duration} s can be written, got about {heard_s:.2f} s."
+            )
         x = self._embed(tokens)[:, first:]
         batch, length, dim = x.shape
         written = torch.arange(first, first + length, device=x.device)
@@ -482,7 +490,8 @@ class Pix2SeqDiarizer(Model):
 
         logits = x.new_full((batch, length, len(v)), IMPOSSIBLE, dtype=torch.float)
         logits[..., [v.pad, v.eos]] = self.end_or_pad(x).float()
-        logits[..., v.first_time : v.first_time + times.shape[-1]] = times.float()
+        times = times[..., : v.num_bins].float()  # the last position may reach beyond the last bin
+        logits[..., v.first_time : v.first_time + times.shape[-1]] = times
         logits[..., v.speakers] = speakers
         return logits
 
@@ -509,6 +518,10 @@ class Pix2SeqDiarizer(Model):
             if waveforms.shape[1] != 1:
                 raise ValueError(f"expected mono audio, got {waveforms.shape[1]} channels.")
             waveforms = waveforms[:, 0]
+        if waveforms.ndim != 2:
+            raise ValueError(
+                f"expected (batch, samples) or (batch, 1, samples), got {tuple(waveforms.shape)}."
+            )
         memory = self.listen(waveforms, None if prompts is None else self.hear(prompts))
         activities = memory.activity.float().sigmoid()
         if tokens is None:
