@@ -117,15 +117,20 @@ def make_targets(
     return Targets(tokens.to(device), torch.stack(activity).to(device), people.to(device))
 
 
-def corrupt(vocabulary: Vocabulary, tokens: Tensor, objective: Objective) -> Tensor:
-    """Tokens as the model will see its own: some times a little off, some speakers wrong."""
+def corrupt(vocabulary: Vocabulary, tokens: Tensor, objective: Objective, num_bins: int) -> Tensor:
+    """Tokens as the model will see its own: some times a little off, some speakers wrong.
+
+    `num_bins` is how many bins the chunk has: no time moves beyond its end.
+    """
+    if tokens.shape[1] == 0:  # nobody speaks in the whole batch
+        return tokens
 
     def chosen(share):
         return torch.rand(tokens.shape, device=tokens.device) < share
 
     v, noise = vocabulary, objective.time_noise_bins
     moved = tokens + torch.randint(-noise, noise + 1, tokens.shape, device=tokens.device)
-    moved = moved.clamp(v.first_time, v.first_speaker - 1)
+    moved = moved.clamp(v.first_time, v.first_time + num_bins - 1)
     other = torch.randint(v.first_speaker, len(v), tokens.shape, device=tokens.device)
     # Only letters of this row: a letter that nobody has is told apart at once.
     used = tokens.masked_fill(tokens < v.first_speaker, v.first_speaker).amax(1, keepdim=True)
@@ -163,7 +168,7 @@ def token_loss(
 
     weight = torch.where(tokens == v.eos, objective.eos_weight, 1.0)
     weight = torch.where(tokens == v.pad, 0.0, weight)
-    return (weight * exact).sum() / weight.sum()
+    return (weight * exact).sum() / weight.sum().clamp(min=1e-6)
 
 
 def activity_loss(activity: Tensor, target: Tensor) -> Tensor:

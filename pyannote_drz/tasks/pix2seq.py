@@ -305,10 +305,11 @@ class SyntheticPix2SeqDiarization(Task):
             v, batch.turns, batch.prompted, batch.voices, memory.activity.shape[1]
         )
         written = targets.tokens[:, :-1]
+        num_bins = memory.bin_keys.shape[1]
         if stage == "train":
-            written = corrupt(v, written, objective)
+            written = corrupt(v, written, objective, num_bins)
         logits = model.write(written, memory)
-        tokens = token_loss(v, logits, targets.tokens, objective, memory.bin_keys.shape[1])
+        tokens = token_loss(v, logits, targets.tokens, objective, num_bins)
         activity = activity_loss(memory.activity, targets.activity)
         losses = {"tokens": tokens, "activity": activity}
         total = tokens + objective.activity_weight * activity

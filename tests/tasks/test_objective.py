@@ -37,7 +37,9 @@ def test_bad_objective(bad):
 def test_corrupt_changes_times_and_speakers_only():
     torch.manual_seed(0)
     tokens = TOKENS.repeat(100, 1)
-    noisy = corrupt(V, tokens, Objective(time_noise=1.0, time_noise_bins=5, speaker_noise=1.0))
+    noisy = corrupt(
+        V, tokens, Objective(time_noise=1.0, time_noise_bins=5, speaker_noise=1.0), V.num_bins
+    )
     is_time = (tokens >= V.first_time) & (tokens < V.first_speaker)
     is_speaker = tokens >= V.first_speaker
     other = ~is_time & ~is_speaker
@@ -55,8 +57,12 @@ def test_corrupt_changes_times_and_speakers_only():
 def test_corrupt_by_share():
     torch.manual_seed(0)
     tokens = TOKENS.repeat(300, 1)
-    assert torch.equal(corrupt(V, tokens, Objective(time_noise=0.0, speaker_noise=0.0)), tokens)
-    noisy = corrupt(V, tokens, Objective(time_noise=0.3, time_noise_bins=50, speaker_noise=0.0))
+    assert torch.equal(
+        corrupt(V, tokens, Objective(time_noise=0.0, speaker_noise=0.0), V.num_bins), tokens
+    )
+    noisy = corrupt(
+        V, tokens, Objective(time_noise=0.3, time_noise_bins=50, speaker_noise=0.0), V.num_bins
+    )
     is_time = (tokens >= V.first_time) & (tokens < V.first_speaker)
     assert torch.equal(noisy[~is_time], tokens[~is_time])
     # Clamping (0 and 300 are edges) and moves by 0 take a little off.
