@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import warnings
 from functools import partial
@@ -25,14 +26,14 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
 )
 from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pyannote.audio import Model
 from pyannote.audio.core.task import Task
 from pyannote.database import FileFinder, Protocol, registry
 
 from .averaging import ExponentialMovingAverage
-from .checkpoints import BEST, LAST, InitialWeights, LastCheckpoint, checkpoint_to_resume
+from .checkpoints import BEST, InitialWeights, LastCheckpoint, checkpoint_to_resume
 from .progress import ProgressLines
 
 CONFIG = Path(__file__).resolve().parent / "train_config"
@@ -44,6 +45,8 @@ MEANT = (
     "Checkpoint directory .* exists and is not empty",
     "`isinstance.treespec, LeafSpec.` is deprecated",  # Lightning's own
 )
+
+TERMINATED = 128 + signal.SIGTERM  # exit code, as shells have it; Lightning says 0
 
 # Arguments of tasks that are protocols too, hence told by name.
 PROTOCOLS = ("real",)
@@ -194,10 +197,12 @@ def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
     # Checkpoints of pyannote.audio hold objects of its own.
     trainer.fit(model, ckpt_path=resume, weights_only=False)
 
+    if trainer.fast_dev_run:
+        return None
     best = trainer.checkpoint_callback  # the first: ours, if anything is validated
     if monitor is None or not best.best_model_path:
         if trainer.is_global_zero:
-            print(f"Nothing was validated. Last checkpoint: {folder / LAST}")
+            print("No best checkpoint was kept: nothing was validated.")
         return None
     score = float(best.best_model_score)
     if trainer.is_global_zero:
@@ -206,12 +211,13 @@ def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
 
 
 def forget(folder: Path) -> None:
-    """Remove a run folder, and those above it that are empty then, up to where we stand."""
-    shutil.rmtree(folder)
-    for parent in folder.parents:
-        if parent == Path.cwd() or any(parent.iterdir()):
-            return
-        parent.rmdir()
+    """Empty a run folder; if it is below where we stand, remove it and empty folders above it."""
+    here = Path.cwd()
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    while here in folder.parents and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
 
 
 def one_sentence(error: Exception) -> str:
@@ -233,6 +239,8 @@ def main(cfg: DictConfig) -> float | None:
     except BaseException as error:
         if is_new and not lines.trained and rank_zero_only.rank == 0:
             forget(folder)
+        if isinstance(error, SIGTERMException):
+            sys.exit(TERMINATED)
         if lines.set_up or not isinstance(error, Exception) or "HYDRA_FULL_ERROR" in os.environ:
             raise
         sys.exit(f"pyannote-audio-train: {one_sentence(error)}")

@@ -111,6 +111,21 @@ def test_missing_registry_is_refused(command, capsys):
     assert "no-such.yml" in refused(command, capsys, "registry=no-such.yml", *TINY)
 
 
+def test_refusal_spares_what_was_there(command, capsys):
+    Path("mine").mkdir()
+    for folder in (Path("."), Path("mine/run"), Path("mine")):
+        refused(command, capsys, "protocol=No.Such.Protocol", f"hydra.run.dir={folder}")
+        Path("mine").mkdir(exist_ok=True)
+    Path("mine/notes.txt").write_text("kept")
+    refused(command, capsys, "protocol=No.Such.Protocol", "hydra.run.dir=mine")
+    assert Path("mine/notes.txt").read_text() == "kept"
+
+
+def test_fast_dev_run(command, database):
+    command(f"registry={database}", *TINY, "trainer=fast_dev_run", "hydra.run.dir=fast")
+    assert not list(Path("fast").glob("*.ckpt"))
+
+
 @pytest.mark.parametrize(
     "override",
     [
