@@ -3,6 +3,7 @@
 python recipes/synthetic/package.py runs/cpu/2/best.ckpt pyannote_drz/pretrained
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,13 +17,19 @@ from pyannote_drz.pipelines.packaging import save_pretrained
 def main(
     checkpoint: Path,
     folder: Path,
+    duration: Annotated[float | None, typer.Option(help="s; chunks of the pipeline")] = None,
+    context: Annotated[float, typer.Option(help="s; decoded but not emitted at seams")] = 4,
     threshold: Annotated[float, typer.Option(help="turns less probable than that are dropped")] = 0,
     min_duration_off: Annotated[float, typer.Option(help="s; shorter gaps are filled")] = 0.5,
 ):
     # Without the classifier of training voices, which no pipeline needs.
     model = Model.from_pretrained(checkpoint, strict=False)
+    if duration is not None:  # shorter chunks than in training: fewer people in each
+        model.specifications = replace(
+            model.specifications, duration=duration, min_duration=duration
+        )
     params = {"threshold": threshold, "min_duration_off": min_duration_off}
-    save_pretrained(model, folder, params, dtype=torch.float16)
+    save_pretrained(model, folder, params, context=context, dtype=torch.float16)
     print(f"{folder}: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters")
 
 
