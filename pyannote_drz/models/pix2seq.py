@@ -4,8 +4,8 @@
     |----- prompts, see each other -----------| |- sees all -| |- causal, sees all of the left -|
 
 Two of the three kinds of tokens *point* instead of being looked up in a table:
-times point at the audio positions (`Pointer`), speakers point at the voices that were prompted or
-have been written before (`VoicePointer`).
+times point at the audio positions (`bin_keys`), speakers point at the voices that were prompted or
+have been written before (`_voice_logits`).
 """
 
 from __future__ import annotations
