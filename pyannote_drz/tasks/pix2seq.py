@@ -23,7 +23,7 @@ from torch_audiomentations.core.transforms_interface import BaseWaveformTransfor
 from torchmetrics import Metric
 
 from ..decoding import decode
-from ..models.pix2seq import Prompts
+from ..models.pix2seq import Memory, Prompts
 from ..simulation import (
     Batch,
     Conversation,
@@ -40,6 +40,7 @@ from ..tokens import Vocabulary
 from .objective import (
     MIN_CLEAN_S,
     Objective,
+    Targets,
     VoiceClassifier,
     activity_loss,
     activity_of,
@@ -294,7 +295,10 @@ class SyntheticPix2SeqDiarization(Task):
 
     # ---- learning -------------------------------------------------------------------------------
 
-    def _losses(self, batch: Batch, waveforms: Tensor, stage: str) -> dict[str, Tensor]:
+    def _losses(
+        self, batch: Batch, waveforms: Tensor, stage: str
+    ) -> tuple[dict[str, Tensor], Memory, Targets]:
+        """Losses of a batch, and what was heard and should have been written."""
         model, v = self.model, self.model.vocabulary
         objective = self.objective
         voices = None
@@ -329,7 +333,7 @@ class SyntheticPix2SeqDiarization(Task):
                 weight = torch.cat([weight, voices.prompted.float().flatten()])
             losses["voice"], losses["voice_accuracy"] = model.loss_func(vectors, people, weight)
             total = total + objective.voice_weight * losses["voice"]
-        return {"loss": total, **losses}
+        return {"loss": total, **losses}, memory, targets
 
     def training_step(self, batch: Batch | list, batch_idx: int) -> Tensor | None:
         if isinstance(batch, list):
@@ -337,7 +341,7 @@ class SyntheticPix2SeqDiarization(Task):
         augmented = self.augmentation(
             samples=batch.waveforms[:, None], sample_rate=self.model.hparams.sample_rate
         )
-        losses = self._losses(batch, augmented.samples[:, 0], "train")
+        losses, _, _ = self._losses(batch, augmented.samples[:, 0], "train")
         if not torch.isfinite(losses["loss"]):
             return None  # as pyannote.audio does: one bad batch must not end a long run
         for name, value in losses.items():
@@ -354,17 +358,13 @@ class SyntheticPix2SeqDiarization(Task):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Decode, and compare with the reference frame by frame (a frame is a time bin)."""
         model, v = self.model, self.model.vocabulary
-        losses = self._losses(batch, batch.waveforms, "val")
-        memory = model.listen(batch.waveforms)
+        losses, memory, targets = self._losses(batch, batch.waveforms, "val")
         num_frames = memory.activity.shape[1]
-        target = torch.stack(
-            [activity_of(v.triplets(row)[0], num_frames, v.max_speakers) for row in batch.turns]
-        )
         written = decode(model, memory).tokens.tolist()
         decoded = torch.stack(
             [activity_of(v.to_triplets(row), num_frames, v.max_speakers) for row in written]
         )
-        target = target.to(model.device).float().transpose(1, 2)  # (batch, speakers, frames)
+        target = targets.activity.float().transpose(1, 2)  # (batch, speakers, frames)
         decoded = decoded.to(model.device).float().transpose(1, 2)
         anybody = torch.zeros_like(target)
         anybody[:, 0] = target.amax(1)
