@@ -5,35 +5,39 @@
 >>> pipeline = Pipeline.from_pretrained(pyannote_drz.PRETRAINED)
 >>> output = pipeline("meeting.wav")
 >>> for turn, speaker in output.speaker_diarization: ...
+
+What takes seconds to import (torch, pyannote.audio) is imported when it is first asked for, so
+that `pyannote-drz --help` answers at once and workers of the simulator stay small.
 """
 
+from importlib import import_module
 from pathlib import Path
 
-import pyannote.audio.models.segmentation
-import pyannote.audio.tasks
-
-from .models.pix2seq import Pix2SeqDiarizer
-from .pipelines.pix2seq import Pix2SeqDiarization
-from .tasks.pix2seq import SyntheticPix2SeqDiarization
-from .tokens import Vocabulary
+from .listing import list_in_pyannote_audio
 
 # Folder of the packaged pipeline, for `Pipeline.from_pretrained`.
 PRETRAINED = Path(__file__).parent / "pretrained"
 
-__all__ = [
-    "PRETRAINED",
-    "Pix2SeqDiarization",
-    "Pix2SeqDiarizer",
-    "SyntheticPix2SeqDiarization",
-    "Vocabulary",
-]
+_MODULES = {
+    "Pix2SeqDiarization": "pyannote_drz.pipelines.pix2seq",
+    "Pix2SeqDiarizer": "pyannote_drz.models.pix2seq",
+    "SyntheticPix2SeqDiarization": "pyannote_drz.tasks.pix2seq",
+    "Vocabulary": "pyannote_drz.tokens",
+}
+
+__all__ = ["PRETRAINED", *_MODULES]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 # Be where pyannote.audio lists its own tasks and models.
-pyannote.audio.tasks.SyntheticPix2SeqDiarization = SyntheticPix2SeqDiarization
-pyannote.audio.models.segmentation.Pix2SeqDiarizer = Pix2SeqDiarizer
-for namespace, name in (
-    (pyannote.audio.tasks, "SyntheticPix2SeqDiarization"),
-    (pyannote.audio.models.segmentation, "Pix2SeqDiarizer"),
-):
-    if name not in namespace.__all__:
-        namespace.__all__.append(name)
+list_in_pyannote_audio("pyannote.audio.tasks", "SyntheticPix2SeqDiarization")
+list_in_pyannote_audio("pyannote.audio.models.segmentation", "Pix2SeqDiarizer")
