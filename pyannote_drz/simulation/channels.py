@@ -119,10 +119,19 @@ def transmit(audio: torch.Tensor, channels: np.ndarray) -> torch.Tensor:
         rounded = torch.round(compressed * steps) / steps
         audio[at] = part.sign() * torch.expm1(rounded * math.log1p(MU)) / MU
 
+    return clip_peaks(audio, channels)
+
+
+def clip_peaks(audio: torch.Tensor, channels: np.ndarray) -> torch.Tensor:
+    """Last stage of `transmit`: clip every row at its channel's share of its peak, and at 1.
+
+    A channel without this stage, for parts of a row, has clip = 1.
+    """
     rows = np.flatnonzero(channels["clip"] < 1)
     if len(rows):
-        at = index(rows)
+        at = torch.from_numpy(rows).to(audio.device)
         part = audio[at]
-        limit = part.abs().amax(1, keepdim=True) * column("clip", rows)
+        share = torch.from_numpy(channels["clip"][rows].copy()).to(audio.device)[:, None]
+        limit = part.abs().amax(1, keepdim=True) * share
         audio[at] = torch.maximum(torch.minimum(part, limit), -limit)
     return audio.clamp_(-1, 1)

@@ -1,35 +1,25 @@
 """Mixing: conversations drawn as small data on the CPU, rendered in batches on any device."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from .casting import Reel, as_slices, choose_source, choose_voices, needed_s
-from .channels import draw_channel, transmit
+from .channels import clip_peaks, draw_channel, transmit
 from .config import MAX_SPEAKERS, SimulationConfig
 from .dials import log_uniform, uniform
-from .noises import NoiseBank, NoiseDraw, NoiseStyle, draw_noise, draw_style, render_noise
+from .noises import NoiseBank, NoiseStyle, draw_noise, draw_style, render_noise
 from .rooms import convolve, draw_room
+from .scenes import WHOLE_SAMPLES, Scene, margin_s, windows
 from .slices import FADE, SAMPLE_RATE, lay
 from .turns import Turn, TurnSource
 from .voices import VoiceBank
 
 # Samples of one kind of track rendered at once: a CPU's caches want few, a GPU's cores many.
 BLOCK_SAMPLES = {"cpu": 2**20, "cuda": 2**25}
-MAX_DURATION_S = 120.0  # of a conversation: the noise table holds 131 s
+MAX_DURATION_S = 4 * 3600.0  # of a conversation: 1 GB of samples
 MAX_BLEEDS = 2  # voices that may sound together on the bleed track, see `lay`
-
-
-class Scene(NamedTuple):
-    """One stretch of audio to render: a chunk or a prompt. Nothing but drawn numbers."""
-
-    slices: np.ndarray  # (n,) of SLICE, of the voice bank
-    places: np.ndarray  # (tracks,) of PLACE
-    noise: NoiseDraw
-    channel: np.ndarray  # (1,) of CHANNEL
-    num_samples: int  # what follows is silence
 
 
 @dataclass
@@ -122,12 +112,12 @@ class Simulator:
         Raises
         ------
         ValueError
-            If the duration is not in 0..120 s, or the script wants more speakers than there are
+            If the duration is not in 0..4 h, or the script wants more speakers than there are
             letters or voices.
         """
         if not 0 < duration_s <= MAX_DURATION_S:
             raise ValueError(
-                f"duration_s must be positive and at most {MAX_DURATION_S:g}, not {duration_s}."
+                f"duration_s must be positive and at most {MAX_DURATION_S:g} s, not {duration_s}."
             )
         config, bank = self.config, self.bank
         seed = int(rng.integers(2**63))
@@ -315,6 +305,8 @@ class Simulator:
     ) -> torch.Tensor:
         """Audio of the scenes, (scenes, num_samples), block by block; all of one length."""
         num_samples = num_samples or scenes[0].num_samples
+        if num_samples > WHOLE_SAMPLES:
+            return torch.stack([self._render_long(scene, device) for scene in scenes])
         per_block = max(1, BLOCK_SAMPLES.get(device.type, 2**22) // num_samples)
         if str(device) not in self._tables:
             noises = None if self.noises is None else self.noises.samples.to(device)
@@ -338,3 +330,15 @@ class Simulator:
             channels = np.concatenate([scene.channel for scene in block])
             out[first : first + per_block] = transmit(audio, channels)
         return out
+
+    def _render_long(self, scene: Scene, device: torch.device) -> torch.Tensor:
+        """Audio of a scene of any length, (num_samples,), window by window."""
+        out = torch.empty(1, scene.num_samples, device=device)
+        channel = scene.channel.copy()
+        channel["clip"] = 1.0  # clipping asks for the peak of the whole: done at the end
+        position = 0
+        for part, keep in windows(scene._replace(channel=channel), margin_s(self.config)):
+            kept = self._render_scenes([part], device)[0, keep]
+            out[0, position : position + len(kept)] = kept
+            position += len(kept)
+        return clip_peaks(out, scene.channel)[0]

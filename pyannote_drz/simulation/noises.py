@@ -177,7 +177,7 @@ def draw_noise(
         bursts.append((start, length, position, 0, gain, 32, length))  # sudden, then decaying
         position += length
     return NoiseDraw(
-        int(rng.integers(NOISE_SAMPLES - num_samples)),
+        int(rng.integers(_last_offset(num_samples))),
         style.floor,
         style.slope,
         (10 ** (steps / 20)).astype(np.float32),
@@ -194,8 +194,7 @@ def render_noise(
     `table` holds the samples of the noise bank, on `device`.
     """
     white = noise_table(str(device))[0]
-    rows = [white[draw.offset : draw.offset + num_samples] * draw.floor for draw in draws]
-    noise = torch.stack(rows)
+    noise = torch.stack([_floor(white, draw.offset, num_samples) * draw.floor for draw in draws])
     noise += lay(white, _on_tracks([d.bursts for d in draws], num_samples), len(draws), num_samples)
     slope = torch.tensor([d.slope for d in draws], dtype=torch.float32, device=device)
     if any(d.floor > 0 or len(d.bursts) for d in draws):
@@ -211,6 +210,17 @@ def render_noise(
         knots[:, None], size=length, mode="linear", align_corners=True
     )[:, 0, :num_samples]  # (draws, samples)
     return noise * level
+
+
+def _last_offset(num_samples: int) -> int:
+    """Offsets in the noise table that a stretch may have: what is too long for it goes round."""
+    return NOISE_SAMPLES - num_samples if num_samples < NOISE_SAMPLES else NOISE_SAMPLES
+
+
+def _floor(white: torch.Tensor, offset: int, num_samples: int) -> torch.Tensor:
+    """Stretch of white noise, (num_samples,); behind the table's end its beginning follows."""
+    round_ = max(0, offset + num_samples - NOISE_SAMPLES)
+    return torch.cat([white[offset : offset + num_samples], white[:round_]])
 
 
 def _on_tracks(slices: list[np.ndarray], num_samples: int) -> np.ndarray:
