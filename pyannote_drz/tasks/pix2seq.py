@@ -34,9 +34,9 @@ from ..simulation import (
     SimulationConfig,
     Simulator,
     VoiceBank,
-    VoiceFile,
 )
 from ..tokens import Vocabulary
+from .material import protocol_voices, rttm_paths
 from .objective import (
     MIN_CLEAN_S,
     Objective,
@@ -197,22 +197,11 @@ class SyntheticPix2SeqDiarization(Task):
     def _bank(self, subset: Literal["train", "development"]) -> VoiceBank:
         """Voices of a subset; training voices where there are no others to validate on."""
         try:
-            files = list(voice_files(getattr(self.protocol, subset)()))
-        except (AttributeError, NotImplementedError):
-            files = []
-        if subset == "development" and len({file.speaker for file in files}) < 2:
-            return self._bank("train")
-        num_speakers = len({file.speaker for file in files})
-        if num_speakers == 0:
-            raise ValueError(
-                f"protocol {self.protocol.name} has no single-speaker speech whose labels have "
-                f"database or global scope: there are no voices to make conversations of."
-            )
-        if num_speakers == 1:
-            raise ValueError(
-                f"protocol {self.protocol.name} has one speaker only ({files[0].speaker}): "
-                f"conversations take two."
-            )
+            files = protocol_voices(self.protocol, subset)
+        except ValueError:
+            if subset == "development":
+                return self._bank("train")
+            raise
         return VoiceBank.cached(files, self.cache)
 
     def setup(self, stage: str | None = None):
@@ -389,60 +378,6 @@ class SyntheticPix2SeqDiarization(Task):
             MissedDetectionRate(),
             SpeakerConfusionRate(),
         ]
-
-
-def voice_files(files: Iterable[Mapping]) -> Iterator[VoiceFile]:
-    """Who is heard alone, and where.
-
-    Parameters
-    ----------
-    files : iterable of ProtocolFile
-        Labels of file scope are left out: they do not tell people apart.
-
-    Yields
-    ------
-    file : VoiceFile
-        One for each speaker of each file. Its source is the file's "source" if it has one, the
-        part of the URI before "--" if there is one, or else the database.
-    """
-    for file in files:
-        scope = file["scope"]
-        if scope == "file":
-            continue
-        annotation = file["annotation"].crop(file["annotated"])
-        overlap = annotation.get_overlap()
-        source = file.get("source") or _source(file["uri"], file["database"])
-        for label in annotation.labels():
-            alone = annotation.label_timeline(label).extrude(overlap)
-            regions = [(segment.start, segment.end) for segment in alone]
-            if not regions:
-                continue
-            if not Path(file["audio"]).is_file():
-                raise FileNotFoundError(f"audio of {file['uri']} is missing: {file['audio']}.")
-            speaker = label if scope == "global" else f"{file['database']}|{label}"
-            yield VoiceFile(file["audio"], speaker, source, regions)
-
-
-def _source(uri: str, database: str) -> str:
-    prefix, dashes, _ = uri.partition("--")
-    return prefix if dashes else database
-
-
-def rttm_paths(scripts: str | Path | Sequence[str | Path]) -> list[Path]:
-    """RTTM files, those of folders included, sorted.
-
-    Raises
-    ------
-    FileNotFoundError
-        A path does not exist, or a folder holds no RTTM file.
-    """
-    paths = []
-    for path in [scripts] if isinstance(scripts, (str, Path)) else scripts:
-        found = sorted(Path(path).glob("**/*.rttm")) if Path(path).is_dir() else [Path(path)]
-        if not found or not found[0].is_file():
-            raise FileNotFoundError(f"no scripts (RTTM) at {path}.")
-        paths += found
-    return paths
 
 
 def _development(protocol: SpeakerDiarizationProtocol) -> Iterable[Mapping]:

@@ -11,7 +11,7 @@ from pyannote.audio.core.task import Problem, Resolution
 from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
 from pyannote_drz.simulation import Batch, Conversation, SimulationConfig
 from pyannote_drz.tasks.objective import Objective
-from pyannote_drz.tasks.pix2seq import SyntheticPix2SeqDiarization, rttm_paths, voice_files
+from pyannote_drz.tasks.pix2seq import SyntheticPix2SeqDiarization
 from pyannote_drz.tasks.real import RealChunk
 
 TINY = {"num_mels": 20, "dim": 32, "num_layers": 3, "num_heads": 2, "voice_dim": 16}
@@ -97,7 +97,7 @@ def test_configurations_are_dictionaries_or_objects(make):
 
 
 @pytest.mark.parametrize(
-    "name, said", [("OneSpeaker", r"one speaker only \(train0\)"), ("FileScope", "no single-spe")]
+    "name, said", [("OneSpeaker", r"one speaker only \(train0\)"), ("FileScope", "file scope")]
 )
 def test_protocol_without_enough_voices(make, name, said):
     with pytest.raises(ValueError, match=f"TaskToy.SpeakerDiarization.{name} .*{said}"):
@@ -107,31 +107,6 @@ def test_protocol_without_enough_voices(make, name, said):
 def test_missing_audio(make):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         make("Missing").prepare_data()
-
-
-def test_missing_audio_of_a_plain_path(toy, tmp_path):
-    file = next(toy("Voices").train())
-    missing = {
-        "uri": "gone", "database": "TaskToy", "scope": "global", "audio": tmp_path / "gone.wav",
-        "annotation": file["annotation"], "annotated": file["annotated"],
-    }  # fmt: skip
-    with pytest.raises(FileNotFoundError, match=r"audio of gone is missing: .*gone\.wav"):
-        list(voice_files([missing]))
-
-
-def test_missing_scripts(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no-such"):
-        rttm_paths(tmp_path / "no-such.rttm")
-    with pytest.raises(FileNotFoundError, match=tmp_path.name):
-        rttm_paths([tmp_path])  # a folder without any
-
-
-def test_voice_files(toy):
-    files = list(voice_files(toy("Voices").train()))
-    assert [file.speaker for file in files] == [f"train{k}" for k in range(4)]
-    assert {file.source for file in files} == {"TaskToy"}
-    assert all(file.regions == [(0.0, 12.0)] for file in files)
-    assert list(voice_files(toy("FileScope").train())) == []
 
 
 # ---- data ---------------------------------------------------------------------------------------
