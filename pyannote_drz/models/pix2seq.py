@@ -56,6 +56,26 @@ class Voices(NamedTuple):
     sums: Tensor
     prompted: Tensor
 
+    def select(self, rows: Tensor | list[int]) -> Voices:
+        """Voices `rows[i]` for chunk i of a batch; one row for all is shared, not copied."""
+        if len(self.mask) == 1:
+
+            def of(x: Tensor) -> Tensor:
+                return x.expand(len(rows), *x.shape[1:])
+        else:
+            rows = torch.as_tensor(rows, device=self.mask.device)
+
+            def of(x: Tensor) -> Tensor:
+                return x[rows]
+
+        return Voices(
+            keys=[of(keys) for keys in self.keys],
+            values=[of(values) for values in self.values],
+            mask=of(self.mask),
+            sums=of(self.sums),
+            prompted=of(self.prompted),
+        )
+
 
 class Memory(NamedTuple):
     """All that writing needs to know of prompts and chunk.
@@ -255,13 +275,15 @@ class Pix2SeqDiarizer(Model):
         return 2 * len(self.blocks) // 3
 
     def _voice_vectors(self, x: Tensor) -> Tensor:
-        """Weighted unit voice vectors and their weights, (…, positions, voice_dim + 1)."""
+        """Weighted voice vectors and their weights, (…, positions, voice_dim + 1)."""
         with torch.autocast(x.device.type, enabled=False):
-            vector, log_weight = self.voice(self.norm_voice(x.float())).split(
+            # Averages of plain vectors learn voices faster than averages of unit vectors do
+            # (recipes/synthetic/RUNS.md).
+            vector, weight = self.voice(self.norm_voice(x.float())).split(
                 [self.hparams.voice_dim, 1], dim=-1
             )
-            weight = log_weight.sigmoid()
-            return torch.cat([weight * F.normalize(vector, dim=-1), weight], dim=-1)
+            weight = weight.sigmoid()
+            return torch.cat([weight * vector, weight], dim=-1)
 
     def hear(self, prompts: Prompts) -> Voices:
         """Listen to prompts. They see each other, but no chunk, so chunks can share the result."""
@@ -320,17 +342,40 @@ class Pix2SeqDiarizer(Model):
         prompted = F.pad(there[..., 0], (0, self.dimension - num_prompts))
         return Voices(keys, values, mask, sums, prompted)
 
-    def listen(self, waveforms: Tensor, voices: Voices | None = None) -> Memory:
-        """Listen to chunks, (batch, samples), given the voices that are already known."""
+    def _chunk(self, waveforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Audio positions of chunks, (batch, positions, dim), and their rotation."""
         x = self._positions(waveforms)
-        batch, length, dim = x.shape
-        centres_s = (torch.arange(length, device=x.device) + 0.5) * (
-            self.position_samples / self.hparams.sample_rate
-        )
+        positions = torch.arange(x.shape[1], device=x.device)
+        centres_s = (positions + 0.5) * (self.position_samples / self.hparams.sample_rate)
         x = x + self.audio_type + self.time_embedding(self.time_code(centres_s))
-        cosines, sines = rotary(
-            torch.arange(length, device=x.device), dim // self.hparams.num_heads
-        )
+        return x, *rotary(positions, self.hparams.dim // self.hparams.num_heads)
+
+    def recognize(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+        """Voices and activity of chunks, (batch, samples): the layers below the head, no words.
+
+        A model that learns these first learns to diarize sooner (recipes/synthetic/RUNS.md).
+
+        Returns
+        -------
+        voice_sums, activity : Tensors
+            As in `Memory`.
+        """
+        x, cosines, sines = self._chunk(waveforms)
+        for block in self.blocks[: self._head_layer()]:
+            x = block.attend(x, *block.keys(x, cosines, sines), mask=None)
+        voice_sums = F.pad(self._voice_vectors(x).cumsum(1), (0, 0, 1, 0))
+        activity = self.activity(x)  # (batch, positions, bins x speakers)
+        return voice_sums, activity.unflatten(-1, (self.bins_per_position, -1)).flatten(1, 2)
+
+    def listen(self, waveforms: Tensor, voices: Voices | None = None) -> Memory:
+        """Listen to chunks, (batch, samples), given the voices that are already known.
+
+        One row of voices is enough for all chunks: it is computed once and shared.
+        """
+        if voices is not None and len(voices.mask) == 1:
+            voices = voices.select([0] * len(waveforms))
+        x, cosines, sines = self._chunk(waveforms)
+        batch, length, dim = x.shape
         mask = attention_mask = None
         if voices is not None:
             mask = F.pad(voices.mask, (0, length), value=True)
@@ -383,13 +428,14 @@ class Pix2SeqDiarizer(Model):
         x = x + self.role[role]
         return torch.cat([self.diarize.to(x.dtype).expand(batch, 1, -1), x], dim=1)
 
-    def turn_voices(self, tokens: Tensor, memory: Memory) -> Tensor:
+    def turn_voices(self, tokens: Tensor, voice_sums: Tensor) -> Tensor:
         """Summed voice vectors and weights of turns, from their times.
 
         Parameters
         ----------
         tokens : (batch, written) Tensor
-        memory : Memory
+        voice_sums : (batch, positions + 1, voice_dim + 1) Tensor
+            See `Memory`.
 
         Returns
         -------
@@ -397,21 +443,21 @@ class Pix2SeqDiarizer(Model):
             One row for each turn whose start and end are written.
         """
         num_turns = (tokens.shape[1] + 1) // 3
-        first_time, last = self.vocabulary.first_time, memory.voice_sums.shape[1] - 1
+        first_time, last = self.vocabulary.first_time, voice_sums.shape[1] - 1
         start = (tokens[:, 0::3][:, :num_turns] - first_time) // self.bins_per_position
         end = -((first_time - tokens[:, 1::3][:, :num_turns]) // self.bins_per_position)
         start, end = start.clamp(0, last), end.clamp(0, last)
 
         def at(position):
-            index = position[..., None].expand(-1, -1, memory.voice_sums.shape[-1])
-            return memory.voice_sums.gather(1, index)
+            index = position[..., None].expand(-1, -1, voice_sums.shape[-1])
+            return voice_sums.gather(1, index)
 
         return at(end) - at(start)
 
     def _voice_logits(self, tokens: Tensor, memory: Memory) -> Tensor:
         """How much each turn sounds like each voice so far, (batch, turns, speakers)."""
         v = self.vocabulary
-        turns = self.turn_voices(tokens, memory)
+        turns = self.turn_voices(tokens, memory.voice_sums)
         batch, num_turns, _ = turns.shape
         before = tokens[:, 2::3][:, :num_turns] - v.first_speaker  # (batch, turns or turns - 1)
         before = F.pad(before, (0, num_turns - before.shape[1]), value=-1)

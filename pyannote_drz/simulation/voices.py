@@ -121,6 +121,45 @@ class VoiceBank:
         samples = torch.from_numpy(np.concatenate(chunks))
         return cls(samples, np.concatenate(tables), speakers, sources)
 
+    def at_speeds(self, speeds: Sequence[float]) -> "VoiceBank":
+        """Bank of these voices, and after them every voice at each of the speeds, as somebody else.
+
+        Played faster, people sound like other people: pitch and formants move together
+        (Yamamoto et al., "Speaker augmentation and bandwidth extension", Interspeech 2019).
+
+        Parameters
+        ----------
+        speeds : sequence of float
+            1 is the speed of the recording.
+
+        Raises
+        ------
+        ValueError
+            If a speed is not within 0.5 and 2, or is 1, or comes twice.
+        """
+        if any(not 0.5 <= speed <= 2 or speed == 1 for speed in speeds):
+            raise ValueError(f"speeds must be within 0.5 and 2, and not 1, got {list(speeds)}.")
+        if len(set(speeds)) < len(speeds):
+            raise ValueError(f"every speed must come once, got {list(speeds)}.")
+        samples, pieces = [self.samples], [self.pieces]
+        speakers, num_utterances = list(self.speakers), int(self.pieces["utterance"].max()) + 1
+        total = len(self.samples)
+        for k, speed in enumerate(speeds, start=1):
+            played = torch.from_numpy(_play(self.samples.numpy(), speed))
+            table = self.pieces.copy()
+            end = (table["start"] + table["length"]) / speed
+            table["start"] = np.ceil(table["start"] / speed)
+            table["length"] = np.minimum(np.floor(end), len(played)) - table["start"]
+            table["start"] += total
+            table["speaker"] += k * len(self)
+            table["utterance"] += k * num_utterances
+            samples.append(played)
+            pieces.append(table)
+            speakers += [f"{speaker} x {speed:g}" for speaker in self.speakers]
+            total += len(played)
+        sources = list(self.sources) * (1 + len(speeds))
+        return VoiceBank(torch.cat(samples), np.concatenate(pieces), speakers, sources)
+
     def save(self, path: str | Path) -> None:
         """Write the bank to a file, all of it or nothing."""
         content = {
@@ -144,10 +183,15 @@ class VoiceBank:
         return cls(content["samples"], pieces, content["speakers"], content["sources"])
 
     @classmethod
-    def cached(cls, files: Iterable[VoiceFile | tuple], cache_dir: str | Path) -> "VoiceBank":
-        """`from_files`, remembered in `cache_dir` under a key made of the files' content.
+    def cached(
+        cls,
+        files: Iterable[VoiceFile | tuple],
+        cache_dir: str | Path,
+        speeds: Sequence[float] = (),
+    ) -> "VoiceBank":
+        """`from_files` and `at_speeds`, remembered in `cache_dir` under a key made of the content.
 
-        The key holds paths, sizes, times of modification, speakers, sources and regions.
+        The key holds paths, sizes, times of modification, speakers, sources, regions and speeds.
         """
         files = [VoiceFile(*file) for file in files]
         key = hashlib.sha256(f"voices {FORMAT}".encode())
@@ -162,13 +206,28 @@ class VoiceBank:
                     + (regions,)
                 ).encode()
             )
+        if speeds:
+            key.update(repr([float(speed) for speed in speeds]).encode())
         path = Path(cache_dir) / f"voices-{key.hexdigest()[:16]}.pt"
         if path.is_file():
             return cls.load(path)
         bank = cls.from_files(files)
+        if speeds:
+            bank = bank.at_speeds(speeds)
         path.parent.mkdir(parents=True, exist_ok=True)
         bank.save(path)
         return bank
+
+
+def _play(samples: np.ndarray, speed: float) -> np.ndarray:
+    """(samples,) int16 played at another speed, block by block to keep memory small."""
+    resampler = soxr.ResampleStream(SAMPLE_RATE * speed, SAMPLE_RATE, 1, dtype="int16")
+    block = 600 * SAMPLE_RATE
+    played = [
+        resampler.resample_chunk(samples[first : first + block], first + block >= len(samples))
+        for first in range(0, len(samples), block)
+    ]
+    return np.concatenate(played)
 
 
 def read_mono(path: str | Path) -> np.ndarray:

@@ -1,17 +1,19 @@
-"""What is learnt: targets, what is fed to the model, and the three losses.
+"""What is learnt: targets, what is fed to the model, and the losses.
 
     tokens    cross-entropy over the triplets, times smoothed over neighbouring bins
     activity  binary cross-entropy of the auxiliary head, speakers in the order of their letters
-    voice     which of the known people each turn is, from its voice vector
+    contrast  which other turns of the batch are by the same person, from the voice vectors
+    voice     which of all training speakers each turn is, from its voice vector
 
-Only the first is needed to diarize. The second teaches speech activity early, the third teaches
-the voice vectors who is who among all training speakers, not only among those of one chunk.
+Only the first is needed to diarize. The second teaches speech activity early, the last two teach
+who is who: the contrast begins to learn at once, naming thousands of people takes longer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn as nn
@@ -39,8 +41,11 @@ class Objective:
         Largest such move.
     speaker_noise : float
         Share of input speakers replaced by another one.
-    activity_weight, voice_weight : float
-        Of the auxiliary losses, beside 1 for the tokens.
+    token_weight : float
+        Of the tokens. At 0 nothing is written and only the layers that recognise voices learn,
+        in a third of the time: the first stage of `recipes/synthetic/`.
+    activity_weight, contrast_weight, voice_weight : float
+        Of the auxiliary losses.
     """
 
     eos_weight: float = 0.3
@@ -48,14 +53,17 @@ class Objective:
     time_noise: float = 0.3
     time_noise_bins: int = 5
     speaker_noise: float = 0.05
+    token_weight: float = 1.0
     activity_weight: float = 0.5
-    voice_weight: float = 0.2
+    contrast_weight: float = 0.3
+    voice_weight: float = 0.1
 
     def __post_init__(self):
         for name in ("time_noise", "speaker_noise"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, got {getattr(self, name)}.")
-        for name in ("eos_weight", "time_sigma", "activity_weight", "voice_weight"):
+        weights = [name for name in self.__dataclass_fields__ if name.endswith("_weight")]
+        for name in ("time_sigma", *weights):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
 
@@ -188,27 +196,87 @@ def clean_seconds(vocabulary: Vocabulary, tokens: Tensor, activity: Tensor) -> T
     return alone.gather(1, end) - alone.gather(1, start)
 
 
-class VoiceClassifier(nn.Module):
-    """Which of the training speakers is it? Softmax over scaled cosines.
+class Turns(NamedTuple):
+    """Voice vectors of a batch's turns, and whose they are.
+
+    vectors : (batch, turns, voice_dim) Tensor
+    people : (batch, turns) Tensor, training speaker, -1 where unknown
+    weight : (batch, turns) Tensor, 0 where too little of a turn is its own
+    """
+
+    vectors: Tensor
+    people: Tensor
+    weight: Tensor
+
+
+def turns_of(vocabulary: Vocabulary, targets: Targets, voices: Tensor) -> Turns:
+    """Turns of a batch, given the summed voices, (batch, turns, voice_dim + 1), of all of them."""
+    letters = targets.tokens[:, 2::3] - vocabulary.first_speaker  # negative after the last turn
+    num_turns = letters.shape[1]
+    clean_s = clean_seconds(vocabulary, targets.tokens, targets.activity)[:, :num_turns]
+    people = targets.people.gather(1, letters.clamp(min=0))
+    enough = (letters >= 0) & (clean_s >= MIN_CLEAN_S)
+    return Turns(voices[:, :num_turns, :-1], people, clean_s.clamp(max=2.0) * enough)
+
+
+def same_voice(turns: Turns) -> tuple[Tensor, Tensor]:
+    """Cosine of all pairs of turns within a conversation, and whether a pair is one person."""
+    counts = (turns.weight > 0) & (turns.people >= 0)  # (batch, turns)
+    vectors = F.normalize(turns.vectors.float(), dim=-1)
+    cosine = vectors @ vectors.transpose(1, 2)  # (batch, turns, turns)
+    same = turns.people[:, :, None] == turns.people[:, None]
+    pairs = (counts[:, :, None] & counts[:, None]).triu(diagonal=1)
+    return cosine[pairs], same[pairs]
+
+
+class VoiceLoss(nn.Module):
+    """Who is who, from voice vectors: among the turns of a batch, and among all people.
 
     Parameters
     ----------
     voice_dim : int
     num_people : int
         Training speakers.
-    scale : float
-        Of cosines.
-    margin : float
-        Subtracted from the right cosine (CosFace, Wang et al., CVPR 2018, equation 4).
     """
 
-    def __init__(self, voice_dim: int, num_people: int, scale: float = 20.0, margin: float = 0.1):
+    def __init__(self, voice_dim: int, num_people: int):
         super().__init__()
         self.people = nn.Parameter(torch.randn(num_people, voice_dim) / voice_dim**0.5)
-        self.scale, self.margin = scale, margin
+        self.log_scale = nn.Parameter(torch.tensor(10.0).log())  # of the contrast's cosines
+
+    SCALE = 20.0  # of the classifier's cosines; fixed, as learnt ones collapse (CosFace, 4.1)
+
+    def contrast(self, voices: Tensor, people: Tensor, weight: Tensor) -> Tensor:
+        """Supervised contrast: find the turns of the same person among those of the batch.
+
+        Khosla et al., "Supervised contrastive learning", NeurIPS 2020, equation 2.
+
+        Parameters
+        ----------
+        voices : (turns, voice_dim) Tensor
+        people : (turns,) Tensor
+            -1 where unknown.
+        weight : (turns,) Tensor
+            Turns of weight zero are left out.
+
+        Returns
+        -------
+        loss : () Tensor
+            Zero where nobody is heard twice.
+        """
+        counts = (weight > 0) & (people >= 0)
+        voices, people, weight = F.normalize(voices[counts], dim=-1), people[counts], weight[counts]
+        oneself = torch.eye(len(people), dtype=torch.bool, device=people.device)
+        same = (people[:, None] == people) & ~oneself
+        logits = (self.log_scale.exp() * voices @ voices.T).float()
+        log_probability = logits.masked_fill(oneself, -1e4).log_softmax(-1)
+        mean = (log_probability * same).sum(1) / same.sum(1).clamp(min=1)
+        weight = weight * same.any(1)
+        return -(weight * mean).sum() / weight.sum().clamp(min=1e-6)
 
     def forward(self, voices: Tensor, people: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """
+        """Softmax over the cosines with all people.
+
         Parameters
         ----------
         voices : (turns, voice_dim) Tensor
@@ -224,9 +292,7 @@ class VoiceClassifier(nn.Module):
         weight = weight * (people >= 0)
         people = people.clamp(min=0)
         cosine = F.normalize(voices, dim=-1) @ F.normalize(self.people, dim=-1).T
-        right = F.one_hot(people, len(self.people)).bool()
-        logits = self.scale * torch.where(right, cosine - self.margin, cosine)
-        loss = F.cross_entropy(logits, people, reduction="none")
+        loss = F.cross_entropy(self.SCALE * cosine, people, reduction="none")
         total = weight.sum().clamp(min=1e-6)
         accuracy = (weight * (cosine.argmax(-1) == people)).sum() / total
         return (weight * loss).sum() / total, accuracy

@@ -21,6 +21,7 @@ from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
 from torch_audiomentations.core.transforms_interface import BaseWaveformTransform
 from torchmetrics import Metric
+from torchmetrics.classification import BinaryEER
 
 from ..decoding import decode
 from ..models.pix2seq import Memory, Prompts
@@ -38,16 +39,17 @@ from ..simulation import (
 from ..tokens import Vocabulary
 from .material import protocol_voices, rttm_paths
 from .objective import (
-    MIN_CLEAN_S,
     Objective,
     Targets,
-    VoiceClassifier,
+    Turns,
+    VoiceLoss,
     activity_loss,
     activity_of,
-    clean_seconds,
     corrupt,
     make_targets,
+    same_voice,
     token_loss,
+    turns_of,
 )
 from .real import RealChunk, RealConversations, join
 
@@ -69,6 +71,8 @@ class SyntheticPix2SeqDiarization(Task):
         Its labels must have database or global scope: they tell voices apart.
     cache : str, optional
         Folder where decoded voices are kept. Defaults to ~/.cache/pyannote_drz.
+    speeds : sequence of float, optional
+        Training voices are also played at these speeds, as other people, (0.9, 1.1) for example.
     duration : float, optional
         Duration of chunks, in seconds, and longest chunk that the model can read.
     min_duration : float, optional
@@ -117,6 +121,7 @@ class SyntheticPix2SeqDiarization(Task):
         self,
         protocol: SpeakerDiarizationProtocol,
         cache: str | None = None,
+        speeds: Sequence[float] = (),
         duration: float = 30.0,
         min_duration: float | None = None,
         max_speakers: int = 8,
@@ -164,6 +169,7 @@ class SyntheticPix2SeqDiarization(Task):
             augmentation=augmentation,
             metric=metric,
         )
+        self.speeds = tuple(speeds)
         self.has_validation = True  # conversations can always be simulated
         self.cache = CACHE if cache is None else Path(cache)
         self.max_speakers = max_speakers
@@ -202,7 +208,7 @@ class SyntheticPix2SeqDiarization(Task):
             if subset == "development":
                 return self._bank("train")
             raise
-        return VoiceBank.cached(files, self.cache)
+        return VoiceBank.cached(files, self.cache, self.speeds if subset == "train" else ())
 
     def setup(self, stage: str | None = None):
         """Load voices, scripts, noise and real conversations into memory."""
@@ -229,7 +235,7 @@ class SyntheticPix2SeqDiarization(Task):
 
     def setup_loss_func(self):
         num_people = len(self.simulator.bank)
-        self.model.loss_func = VoiceClassifier(self.model.hparams.voice_dim, num_people)
+        self.model.loss_func = VoiceLoss(self.model.hparams.voice_dim, num_people)
 
     def setup_validation_metric(self):
         super().setup_validation_metric()
@@ -237,6 +243,8 @@ class SyntheticPix2SeqDiarization(Task):
         # speaks". A model below that last one may not diarize at all (DESIGN.md, section 6).
         self.model.head_metric = DiarizationErrorRate().to(self.model.device)
         self.model.oracle_activity_metric = DiarizationErrorRate().to(self.model.device)
+        # Do two turns of a conversation sound like the same person? 50 % is chance.
+        self.model.voice_metric = BinaryEER(thresholds=201).to(self.model.device)
 
     def train__iter__(self) -> Iterator[Conversation | RealChunk]:
         """Draw conversations, endlessly.
@@ -286,43 +294,53 @@ class SyntheticPix2SeqDiarization(Task):
 
     def _losses(
         self, batch: Batch, waveforms: Tensor, stage: str
-    ) -> tuple[dict[str, Tensor], Memory, Targets]:
-        """Losses of a batch, and what was heard and should have been written."""
+    ) -> tuple[dict[str, Tensor], Memory | None, Targets, Tensor, Turns]:
+        """Losses of a batch, and what was heard and should have been written.
+
+        Returns
+        -------
+        losses : dict
+        memory : Memory or None where no words are learnt
+        targets : Targets
+        activity : (batch, frames, speakers) Tensor of logits
+        turns : Turns
+        """
         model, v = self.model, self.model.vocabulary
         objective = self.objective
-        voices = None
-        if batch.prompts.shape[1]:
-            voices = model.hear(Prompts(batch.prompts, batch.prompt_lengths))
-        memory = model.listen(waveforms, voices)
-        targets = make_targets(
-            v, batch.turns, batch.prompted, batch.voices, memory.activity.shape[1]
-        )
-        written = targets.tokens[:, :-1]
-        num_bins = memory.bin_keys.shape[1]
-        if stage == "train":
-            written = corrupt(v, written, objective, num_bins)
-        logits = model.write(written, memory)
-        tokens = token_loss(v, logits, targets.tokens, objective, num_bins)
-        activity = activity_loss(memory.activity, targets.activity)
-        losses = {"tokens": tokens, "activity": activity}
-        total = tokens + objective.activity_weight * activity
+        voices = memory = None
+        if objective.token_weight:
+            if batch.prompts.shape[1]:
+                voices = model.hear(Prompts(batch.prompts, batch.prompt_lengths))
+            memory = model.listen(waveforms, voices)
+            voice_sums, activity = memory.voice_sums, memory.activity
+        else:
+            voice_sums, activity = model.recognize(waveforms)
+        targets = make_targets(v, batch.turns, batch.prompted, batch.voices, activity.shape[1])
 
+        losses = {"activity": activity_loss(activity, targets.activity)}
+        total = objective.activity_weight * losses["activity"]
+        if objective.token_weight:
+            written = targets.tokens[:, :-1]
+            num_bins = memory.bin_keys.shape[1]
+            if stage == "train":
+                written = corrupt(v, written, objective, num_bins)
+            logits = model.write(written, memory)
+            losses["tokens"] = token_loss(v, logits, targets.tokens, objective, num_bins)
+            total = total + objective.token_weight * losses["tokens"]
+
+        # Whose voice is it? Asked of all turns with enough speech of their own, and of all prompts.
+        turns = turns_of(v, targets, model.turn_voices(targets.tokens, voice_sums))
+        vectors, people, weight = (x.flatten(0, 1) for x in turns)
+        if voices is not None:
+            vectors = torch.cat([vectors, voices.sums[..., :-1].flatten(0, 1)])
+            people = torch.cat([people, targets.people.flatten()])
+            weight = torch.cat([weight, voices.prompted.float().flatten()])
         if stage == "train":
-            # Whose voice is it? Asked of all turns with enough speech of their own …
-            turns = model.turn_voices(targets.tokens, memory)[..., :-1]
-            letters = targets.tokens[:, 2::3] - v.first_speaker
-            turns = turns[:, : letters.shape[1]]
-            clean_s = clean_seconds(v, targets.tokens, targets.activity)[:, : letters.shape[1]]
-            people = targets.people.gather(1, letters.clamp(min=0))
-            weight = clean_s.clamp(max=2.0) * ((letters >= 0) & (clean_s >= MIN_CLEAN_S))
-            vectors, people, weight = turns.flatten(0, 1), people.flatten(), weight.flatten()
-            if voices is not None:  # … and of all prompts.
-                vectors = torch.cat([vectors, voices.sums[..., :-1].flatten(0, 1)])
-                people = torch.cat([people, targets.people.flatten()])
-                weight = torch.cat([weight, voices.prompted.float().flatten()])
+            losses["contrast"] = model.loss_func.contrast(vectors, people, weight)
             losses["voice"], losses["voice_accuracy"] = model.loss_func(vectors, people, weight)
+            total = total + objective.contrast_weight * losses["contrast"]
             total = total + objective.voice_weight * losses["voice"]
-        return {"loss": total, **losses}, memory, targets
+        return {"loss": total, **losses}, memory, targets, activity, turns
 
     def training_step(self, batch: Batch | list, batch_idx: int) -> Tensor | None:
         if isinstance(batch, list):
@@ -330,7 +348,7 @@ class SyntheticPix2SeqDiarization(Task):
         augmented = self.augmentation(
             samples=batch.waveforms[:, None], sample_rate=self.model.hparams.sample_rate
         )
-        losses, _, _ = self._losses(batch, augmented.samples[:, 0], "train")
+        losses, *_ = self._losses(batch, augmented.samples[:, 0], "train")
         if not torch.isfinite(losses["loss"]):
             return None  # as pyannote.audio does: one bad batch must not end a long run
         for name, value in losses.items():
@@ -345,28 +363,38 @@ class SyntheticPix2SeqDiarization(Task):
         return losses["loss"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Decode, and compare with the reference frame by frame (a frame is a time bin)."""
+        """Decode, and compare with the reference frame by frame (a frame is a time bin).
+
+        Where no words are learnt, the activity head is compared instead.
+        """
         model, v = self.model, self.model.vocabulary
-        losses, memory, targets = self._losses(batch, batch.waveforms, "val")
-        num_frames = memory.activity.shape[1]
-        written = decode(model, memory).tokens.tolist()
-        decoded = torch.stack(
-            [activity_of(v.to_triplets(row), num_frames, v.max_speakers) for row in written]
-        )
-        target = targets.activity.float().transpose(1, 2)  # (batch, speakers, frames)
-        decoded = decoded.to(model.device).float().transpose(1, 2)
+        losses, memory, targets, activity, turns = self._losses(batch, batch.waveforms, "val")
+        head = activity.float().sigmoid().transpose(1, 2)  # (batch, speakers, frames)
+        target = targets.activity.float().transpose(1, 2)
+        if memory is None:
+            decoded = (head > 0.5).float()
+        else:
+            rows = decode(model, memory).tokens.tolist()
+            decoded = torch.stack(
+                [activity_of(v.to_triplets(row), head.shape[-1], v.max_speakers) for row in rows]
+            )
+            decoded = decoded.to(model.device).float().transpose(1, 2)
         anybody = torch.zeros_like(target)
         anybody[:, 0] = target.amax(1)
 
         model.validation_metric(decoded, target)
-        model.head_metric(memory.activity.float().sigmoid().transpose(1, 2), target)
+        model.head_metric(head, target)
         model.oracle_activity_metric(anybody, target)
+        cosine, same = same_voice(turns)
+        if len(same):
+            model.voice_metric(0.5 + 0.5 * cosine, same)
         size = len(batch.turns)
         model.log_dict(model.validation_metric, on_epoch=True, prog_bar=True, batch_size=size)
         for name, value in (
             ("loss/val", losses["loss"]),
             ("DiarizationErrorRate/activity_head", model.head_metric),
             ("DiarizationErrorRate/oracle_activity", model.oracle_activity_metric),
+            ("VoiceEqualErrorRate", model.voice_metric),
         ):
             model.log(name, value, on_epoch=True, batch_size=size)
 

@@ -63,3 +63,30 @@ def test_real_voices(shared):
     bank = VoiceBank.from_files(files)
     assert set(bank.speakers) == {row["uri"] for row in rows}
     assert (bank.speech_s > 0.5).all()
+
+
+def test_speeds_make_other_people(bank, voice_files, tmp_path):
+    more = bank.at_speeds([1.25])
+    assert len(more) == 2 * len(bank) and len(more.pieces) == 2 * len(bank.pieces)
+    assert more.speakers[len(bank)] == f"{bank.speakers[0]} x 1.25"
+    assert more.sources[len(bank) :] == bank.sources
+    assert (more.pieces["start"] + more.pieces["length"] <= len(more.samples)).all()
+    np.testing.assert_allclose(more.speech_s[len(bank) :], bank.speech_s / 1.25, rtol=1e-3)
+    assert not set(more.pieces["utterance"][len(bank.pieces) :]) & set(bank.pieces["utterance"])
+
+    def pitch_hz(piece):
+        spoken = more.samples[piece["start"] :][: piece["length"]].numpy() * 1.0
+        spectrum = np.abs(np.fft.rfft(spoken, 2**18))
+        return np.argmax(spectrum) * 16000 / 2**18
+
+    for speaker in range(len(bank)):
+        slow, fast = more.pieces_of(speaker), more.pieces_of(speaker + len(bank))
+        longest = int(np.argmax(slow["length"]))
+        assert pitch_hz(fast[longest]) == pytest.approx(1.25 * pitch_hz(slow[longest]), rel=0.02)
+
+    cached = VoiceBank.cached(voice_files, tmp_path, speeds=[1.25])
+    assert len(cached) == len(VoiceBank.cached(voice_files, tmp_path, speeds=[1.25])) == len(more)
+    assert len(VoiceBank.cached(voice_files, tmp_path)) == len(bank)
+    for speeds in ([1.0], [3.0], [0.9, 0.9]):
+        with pytest.raises(ValueError, match="speed"):
+            bank.at_speeds(speeds)

@@ -5,11 +5,13 @@ import torch
 
 from pyannote_drz.tasks.objective import (
     Objective,
-    VoiceClassifier,
+    Turns,
+    VoiceLoss,
     activity_of,
     clean_seconds,
     corrupt,
     make_targets,
+    same_voice,
     token_loss,
 )
 from pyannote_drz.tokens import Vocabulary
@@ -162,26 +164,57 @@ def test_clean_seconds():
     assert clean_seconds(V, tokens_of([], []), activity[:2]).shape == (2, 0)
 
 
-def test_voice_classifier_ignores_unknown_people():
+def test_voice_loss_ignores_unknown_people():
     torch.manual_seed(0)
-    classifier = VoiceClassifier(voice_dim=8, num_people=3)
-    voices, people = torch.randn(5, 8), torch.tensor([0, -1, 2, -1, 1])
-    weight = torch.tensor([1.0, 5.0, 0.5, 2.0, 2.0])
+    loss = VoiceLoss(voice_dim=8, num_people=3)
+    voices, people = torch.randn(6, 8), torch.tensor([0, -1, 2, -1, 1, 1])
+    weight = torch.tensor([1.0, 5.0, 0.5, 2.0, 2.0, 1.0])
     known = people >= 0
     for value, alone in zip(
-        classifier(voices, people, weight), classifier(voices[known], people[known], weight[known])
+        loss(voices, people, weight), loss(voices[known], people[known], weight[known])
     ):
         torch.testing.assert_close(value, alone)
-    loss, accuracy = classifier(voices, torch.full((5,), -1), weight)
-    assert loss == 0 and accuracy == 0
-    loss, accuracy = classifier(voices[:0], people[:0], weight[:0])
-    assert loss == 0 and accuracy == 0
+    torch.testing.assert_close(
+        loss.contrast(voices, people, weight),
+        loss.contrast(voices[known], people[known], weight[known]),
+    )
+    for none in (torch.full((6,), -1), people[:0]):
+        value, accuracy = loss(voices[: len(none)], none, weight[: len(none)])
+        assert value == 0 and accuracy == 0
+        assert loss.contrast(voices[: len(none)], none, weight[: len(none)]) == 0
 
 
-def test_voice_classifier_tells_people():
+def test_voice_loss_tells_people():
     torch.manual_seed(0)
-    classifier = VoiceClassifier(voice_dim=8, num_people=3)
+    loss = VoiceLoss(voice_dim=8, num_people=3)
     people, weight = torch.tensor([0, 1, 2]), torch.ones(3)
-    right, all_right = classifier(3 * classifier.people.detach(), people, weight)
-    wrong, none_right = classifier(classifier.people.detach().roll(1, 0), people, weight)
+    right, all_right = loss(3 * loss.people.detach(), people, weight)
+    wrong, none_right = loss(loss.people.detach().roll(1, 0), people, weight)
     assert right < wrong and all_right == 1 and none_right == 0
+
+
+def test_contrast_wants_the_turns_of_a_person_alike():
+    torch.manual_seed(0)
+    loss = VoiceLoss(voice_dim=8, num_people=3)
+    people, weight = torch.tensor([0, 1, 0, 1]), torch.ones(4)
+    a, b = torch.randn(2, 8)
+    alike = loss.contrast(torch.stack([a, b, 3 * a, 0.1 * b]), people, weight)
+    crossed = loss.contrast(torch.stack([a, b, b, a]), people, weight)
+    assert alike < 0.1 < crossed
+    # Once each: nothing to find.
+    assert loss.contrast(torch.randn(4, 8), torch.arange(4), weight) == 0
+    # A turn of weight zero is nobody's candidate.
+    outsider = torch.tensor([1.0, 1.0, 1.0, 0.0])
+    torch.testing.assert_close(
+        loss.contrast(torch.stack([a, b, a, a]), people, outsider),
+        loss.contrast(torch.stack([a, b, a]), people[:3], weight[:3]),
+    )
+
+
+def test_same_voice_pairs_turns_of_one_conversation():
+    vectors = torch.tensor([[[1.0, 0], [0, 1], [2, 0]], [[1, 0], [1, 0], [1, 0]]])
+    people = torch.tensor([[5, 6, 5], [5, -1, 5]])
+    weight = torch.tensor([[1.0, 1, 1], [1, 1, 0]])
+    cosine, same = same_voice(Turns(vectors, people, weight))
+    assert same.tolist() == [False, True, False]
+    torch.testing.assert_close(cosine, torch.tensor([0.0, 1.0, 0.0]))
