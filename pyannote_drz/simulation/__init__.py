@@ -5,11 +5,12 @@ from .config import PromptConfig, SimulationConfig
 from .mixing import Batch, Conversation, Simulator
 from .noises import NoiseBank, NoiseConfig
 from .rooms import RoomConfig
-from .turns import MixedTurns, RandomTurns, ReplayedTurns, Turn, read_rttm
+from .turns import BoundedTurns, MixedTurns, RandomTurns, ReplayedTurns, Turn, read_rttm
 from .voices import VoiceBank, VoiceFile
 
 __all__ = [
     "Batch",
+    "BoundedTurns",
     "ChannelConfig",
     "Conversation",
     "MixedTurns",

@@ -130,7 +130,8 @@ class ReplayedTurns:
     Parameters
     ----------
     meetings : list of list of Turn
-        Speakers are any integers. Longer meetings are drawn in proportion.
+        Speakers are any integers. Longer meetings are drawn in proportion, among those as long
+        as the window.
     max_speakers : int
         A window with more speakers is drawn again.
     """
@@ -145,7 +146,7 @@ class ReplayedTurns:
         self._starts = [np.array([t.start_s for t in m]) for m in self.meetings]
         self._ends = [np.array([t.end_s for t in m]) for m in self.meetings]
         self._lengths_s = np.array([e.max() for e in self._ends])  # from time 0 of the file
-        self._shares = np.cumsum(self._lengths_s) / self._lengths_s.sum()
+        self.longest_s = float(self._lengths_s.max())  # a longer window ends in silence
 
     @classmethod
     def from_rttm(cls, paths: Iterable[str | Path], max_speakers: int = 8) -> "ReplayedTurns":
@@ -154,8 +155,10 @@ class ReplayedTurns:
 
     def sample(self, rng: np.random.Generator, duration_s: float) -> list[Turn]:
         """Draw the script of one window."""
+        shares = self._lengths_s * (self._lengths_s >= min(duration_s, self.longest_s))
+        shares = np.cumsum(shares) / shares.sum()
         for _ in range(100):
-            k = int(np.searchsorted(self._shares, rng.random()))
+            k = int(np.searchsorted(shares, rng.random()))
             begin = rng.uniform(0.0, max(self._lengths_s[k] - duration_s, 0.0))
             near = (self._starts[k] < begin + duration_s) & (self._ends[k] > begin)
             turns = cut_window(
@@ -183,6 +186,36 @@ class MixedTurns:
         """Draw the script of one window."""
         k = int(np.searchsorted(self._shares, rng.random()))
         return self.sources[k].sample(rng, duration_s)
+
+
+class BoundedTurns:
+    """Scripts of another source that have so many speakers; others are drawn again.
+
+    Raises
+    ------
+    ValueError
+        By `sample`, if the source has no such script in `TRIES`.
+    """
+
+    TRIES = 1000
+
+    def __init__(self, source: TurnSource, min_speakers: int, max_speakers: int):
+        if not 0 <= min_speakers <= max_speakers:
+            raise ValueError(
+                f"speakers must satisfy 0 <= min <= max, not {min_speakers} and {max_speakers}."
+            )
+        self.source, self.min_speakers, self.max_speakers = source, min_speakers, max_speakers
+
+    def sample(self, rng: np.random.Generator, duration_s: float) -> list[Turn]:
+        """Draw the script of one window."""
+        for _ in range(self.TRIES):
+            turns = self.source.sample(rng, duration_s)
+            if self.min_speakers <= len({turn.speaker for turn in turns}) <= self.max_speakers:
+                return turns
+        raise ValueError(
+            f"none of {self.TRIES} scripts of {duration_s:g} s has {self.min_speakers} to "
+            f"{self.max_speakers} speakers."
+        )
 
 
 def read_rttm(paths: Iterable[str | Path]) -> list[list[Turn]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,9 @@ from ..simulation import VoiceFile
 
 if TYPE_CHECKING:
     from pyannote.database.protocol import SpeakerDiarizationProtocol
+
+# Where decoded voices are kept, so that the next run starts in seconds.
+CACHE = Path(os.environ.get("PYANNOTE_DRZ_CACHE", "~/.cache/pyannote_drz")).expanduser()
 
 SUBSETS = ("train", "development", "test")
 

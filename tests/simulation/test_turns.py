@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyannote_drz.simulation import MixedTurns, RandomTurns, ReplayedTurns, Turn, read_rttm
+from pyannote_drz.simulation import (
+    BoundedTurns,
+    MixedTurns,
+    RandomTurns,
+    ReplayedTurns,
+    Turn,
+    read_rttm,
+)
 from pyannote_drz.simulation.turns import MERGE_GAP_S, cut_window
 
 
@@ -95,3 +102,22 @@ def test_ami(shared):
         check(turns, 30.0)
         numbers.append(len({t.speaker for t in turns}))
     assert 2.3 < np.mean(numbers) < 3.5  # AMI train: 2.9 (ANCHORS §2.7)
+
+
+def test_replay_of_long_windows_takes_long_meetings():
+    short, long = [Turn(0, 5, 0)], [Turn(k, k + 0.9, k % 3) for k in range(60)]
+    source = ReplayedTurns([short] * 50 + [long])
+    assert source.longest_s == 59.9
+    for seed in range(5):
+        assert len(source.sample(np.random.default_rng(seed), 50.0)) > 40
+
+
+def test_bounded_turns():
+    source = BoundedTurns(RandomTurns(1, 6), 3, 4)
+    rng = np.random.default_rng(0)
+    counts = {len({turn.speaker for turn in source.sample(rng, 20.0)}) for _ in range(50)}
+    assert counts == {3, 4}
+    with pytest.raises(ValueError, match="none of 1000 scripts of 5 s has 7 to 8 speakers"):
+        BoundedTurns(RandomTurns(1, 6), 7, 8).sample(rng, 5.0)
+    with pytest.raises(ValueError, match="not 4 and 3"):
+        BoundedTurns(RandomTurns(), 4, 3)

@@ -1,0 +1,227 @@
+"""Preview of a corpus: ten of its conversations to hear and see, on one page without other files."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from matplotlib.figure import Figure  # without pyplot, it needs no screen
+from rich.console import Console
+from rich.progress import track
+
+from ..simulation import Conversation, Simulator, Turn
+from ..simulation.corpus import PREVIEW, Corpus, rttm
+from ..simulation.encoding import write_audio, write_text
+from ..simulation.slices import SAMPLE_RATE
+
+NUM_EXAMPLES = 10
+STATISTICS_H = 10.0  # hours of scripts that statistics are taken of, without rendering them
+COLUMNS = 1200  # of a picture: more cannot be seen
+WINDOW = 512  # samples of the spectrogram's window: 32 ms
+COLOURS = ("#1f77b4", "#d1495b", "#2e8b57", "#b8860b", "#7b5ea7", "#5f6b73", "#c2649a", "#3aa6a6")
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff;
+       max-width: 62rem; margin: 2rem auto; padding: 0 1rem }}
+h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.1rem; margin: 2.5rem 0 .3rem }}
+table {{ border-collapse: collapse; margin: 1rem 0 }}
+td, th {{ padding: .25rem .9rem; border-bottom: 1px solid #ddd; text-align: right }}
+td:first-child, th:first-child {{ text-align: left; padding-left: 0 }}
+img, audio {{ width: 100%; display: block }} p {{ margin: .3rem 0 }} .small {{ color: #666 }}
+code {{ background: #f3f3f3; padding: .1rem .3rem }}
+</style>
+<h1>{title}</h1>
+<p>{about}</p>
+{table}
+{examples}
+</html>
+"""
+
+
+def write_preview(corpus: Corpus, simulator: Simulator, voices: str) -> Path:
+    """Write the first conversations of a corpus, a picture of each, and a page of all.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    simulator : Simulator
+    voices : str
+        Protocol of the voices, to be told.
+
+    Returns
+    -------
+    page : Path
+        `preview/index.html` in the corpus's folder.
+    """
+    folder = corpus.folder / PREVIEW
+    folder.mkdir(parents=True, exist_ok=True)
+    examples = []
+    console = Console(stderr=True)
+    for index in track(
+        range(NUM_EXAMPLES), "examples", console=console, disable=not console.is_terminal
+    ):
+        conversation = corpus.draw(simulator, index)
+        audio = simulator.render([conversation], "cpu").waveforms[0].numpy()
+        uri = corpus.uri(index)
+        labels = [simulator.bank.speakers[voice] for voice in conversation.voices]
+        write_audio(folder / corpus.audio(index).name, audio)
+        write_text(folder / corpus.rttm(index).name, rttm(conversation.turns, uri, labels))
+        picture = draw_picture(audio, conversation.turns)
+        (folder / f"{uri}.png").write_bytes(picture)
+        examples.append(_example(uri, audio, picture, labels, describe(conversation)))
+    about = (
+        f"Voices of {voices} ({corpus.subset}), seed {corpus.seed}, "
+        f"{corpus.duration_s:g} s each. The first {NUM_EXAMPLES} conversations of what "
+        f"<code>pyannote-drz simulate</code> writes with the same options, as MP3 here; "
+        f"{corpus.format} files, RTTM and pictures lie beside this page."
+    )
+    page = PAGE.format(
+        title=f"{corpus.name}: simulated conversations",
+        about=about,
+        table=_statistics(corpus, simulator),
+        examples="\n".join(examples),
+    )
+    write_text(folder / "index.html", page)
+    return folder / "index.html"
+
+
+def draw_picture(audio: np.ndarray, turns: list[Turn]) -> bytes:
+    """Turns in lanes, waveform and spectrogram below each other, as PNG.
+
+    Parameters
+    ----------
+    audio : ndarray
+        (samples,) float32 at 16 kHz.
+    turns : list of Turn
+    """
+    duration_s = len(audio) / SAMPLE_RATE
+    num_speakers = 1 + max((turn.speaker for turn in turns), default=0)
+    lanes = 0.25 * max(num_speakers, 2)  # inches
+    figure = Figure(figsize=(11, 3.4 + lanes), layout="constrained")
+    top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[lanes, 0.9, 1.8])
+
+    for start_s, end_s, speaker in turns:
+        colour = COLOURS[speaker % len(COLOURS)]
+        top.broken_barh([(start_s, end_s - start_s)], (speaker - 0.38, 0.76), color=colour)
+    top.set_yticks(range(num_speakers), [chr(ord("A") + k) for k in range(num_speakers)])
+    top.set_ylim(num_speakers - 0.5, -0.5)
+    top.tick_params(axis="y", length=0)
+    if not turns:
+        top.text(duration_s / 2, 0, "nobody speaks", ha="center", va="center", color="#666")
+        top.set_yticks([])
+
+    hop = max(1, len(audio) // (2 * COLUMNS))
+    columns = audio[: len(audio) // hop * hop].reshape(-1, hop)
+    time_s = np.arange(len(columns)) * hop / SAMPLE_RATE
+    peak = max(float(np.abs(audio).max()), 1e-4)
+    middle.fill_between(time_s, columns.min(1), columns.max(1), color="#444", linewidth=0)
+    middle.set_ylim(-1.05 * peak, 1.05 * peak)
+    middle.set_yticks([0], [f"±{20 * math.log10(peak):.0f} dBFS"])
+
+    level_db = spectrogram(audio)
+    high = np.percentile(level_db, 99.8)
+    bottom.imshow(
+        level_db, origin="lower", aspect="auto", cmap="magma", interpolation="bilinear",
+        vmin=high - 70, vmax=high, extent=(0, duration_s, 0, SAMPLE_RATE / 2000),
+    )  # fmt: skip
+    bottom.set_ylabel("kHz")
+    bottom.set_xlabel("seconds")
+    bottom.set_xlim(0, duration_s)
+    for axes in (top, middle):
+        axes.spines[["top", "right"]].set_visible(False)
+    image = io.BytesIO()
+    figure.savefig(image, dpi=100, format="png")
+    return image.getvalue()
+
+
+def spectrogram(audio: np.ndarray) -> np.ndarray:
+    """Level of about `COLUMNS` windows spread over the audio, (frequencies, windows) in dB."""
+    hop = max(WINDOW // 4, len(audio) // COLUMNS)
+    padded = np.pad(audio, (0, WINDOW))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::hop]
+    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW))) ** 2
+    return 10 * np.log10(power.T + 1e-9)
+
+
+def describe(conversation: Conversation) -> str:
+    """What was drawn for room, noise and channel, in words."""
+    chunk = conversation.chunk
+    noise, channel, places = chunk.noise, chunk.channel[0], chunk.places
+    words = ["no room"]
+    if places["wet"].any():
+        words = [f"room with RT60 {places['rt60_s'][0]:.2f} s"]
+    if noise.floor > 0:
+        words.append(f"noise floor {-20 * math.log10(noise.floor):.0f} dB below speech")
+    if len(noise.recorded):
+        words.append("recorded noise")
+    if len(noise.bursts):
+        words.append(f"{len(noise.bursts)} bursts")
+    if channel["low_hz"] > 0:
+        words.append(f"no bass below {channel['low_hz']:.0f} Hz")
+    if channel["high_hz"] < SAMPLE_RATE:
+        words.append(f"no treble above {channel['high_hz']:.0f} Hz")
+    if channel["steps"] > 0:
+        words.append(f"{math.log2(channel['steps']) + 1:.0f} bits")
+    if channel["clip"] < 1:
+        words.append("clipped")
+    return ", ".join(words)
+
+
+def _statistics(corpus: Corpus, simulator: Simulator) -> str:
+    """Table of who-speaks-when beside AMI's, as HTML."""
+    count = max(NUM_EXAMPLES, math.ceil(STATISTICS_H * 3600 / corpus.duration_s))
+    scripts = [corpus.draw(simulator, index).turns for index in range(count)]
+    silence, overlap, crowd = 100 * shares(scripts, corpus.duration_s)
+    rows = [
+        ("silence, % of time", f"{silence:.1f}", "16.5"),
+        ("two or more speakers, % of speech time", f"{overlap:.1f}", "13.4"),
+        ("three or more speakers, % of time", f"{crowd:.1f}", "1.3"),
+    ]
+    cells = "".join(
+        f"<tr><td>{name}</td><td>{ours}</td><td>{ami}</td></tr>" for name, ours, ami in rows
+    )
+    return (
+        f"<table><tr><th>who speaks when</th><th>these</th><th>AMI</th></tr>{cells}</table>"
+        f'<p class="small">These: scripts of the first {count} conversations, '
+        f"{count * corpus.duration_s / 3600:.1f} h. AMI: training meetings, 79.1 h, BUT's "
+        f"<code>only_words</code> references.</p>"
+    )
+
+
+def shares(scripts: list[list[Turn]], duration_s: float) -> np.ndarray:
+    """(3,) shares: silence of time, two or more speakers of speech, three or more of time."""
+    time_s = np.zeros(3)  # with nobody, with two or more, with three or more
+    for turns in scripts:
+        edges = sorted([(t.start_s, 1) for t in turns] + [(t.end_s, -1) for t in turns])
+        speakers, before_s = 0, 0.0
+        for at_s, step in [*edges, (duration_s, 0)]:
+            time_s += (at_s - before_s) * np.array([speakers == 0, speakers > 1, speakers > 2])
+            speakers, before_s = speakers + step, at_s
+    total_s = len(scripts) * duration_s
+    return time_s / [total_s, max(total_s - time_s[0], 1e-9), total_s]
+
+
+def _example(uri: str, audio: np.ndarray, picture: bytes, labels: list[str], words: str) -> str:
+    """One conversation as HTML, sound and picture inside."""
+    sound = io.BytesIO()
+    sf.write(sound, audio, SAMPLE_RATE, format="MP3")  # every browser plays it
+    people = ", ".join(html.escape(label) for label in labels) or "nobody"
+    return (
+        f"<h2>{uri}</h2><p>{people}</p>"
+        f'<p class="small">{words}</p>'
+        f'<audio controls preload="none" src="data:audio/mpeg;base64,{_text(sound.getvalue())}">'
+        f'</audio><img alt="turns, waveform and spectrogram of {uri}" '
+        f'src="data:image/png;base64,{_text(picture)}">'
+    )
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
