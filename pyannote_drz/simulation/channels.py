@@ -73,7 +73,7 @@ def draw_channel(rng: np.random.Generator, config: ChannelConfig) -> np.ndarray:
 
 
 def transmit(audio: torch.Tensor, channels: np.ndarray) -> torch.Tensor:
-    """Send every row through its channel.
+    """Send every row through its channel, in place.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def transmit(audio: torch.Tensor, channels: np.ndarray) -> torch.Tensor:
         spectrum = torch.fft.rfft(audio[at], size) * curve
         audio[at] = torch.fft.irfft(spectrum, size)[:, :num_samples]
 
-    audio = audio * column("level", np.arange(len(channels)))
+    audio *= column("level", np.arange(len(channels)))
 
     rows = np.flatnonzero(channels["steps"] > 0)
     if len(rows):

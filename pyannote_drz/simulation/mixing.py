@@ -9,7 +9,7 @@ from .casting import Reel, as_slices, choose_source, choose_voices, needed_s
 from .channels import clip_peaks, draw_channel, transmit
 from .config import MAX_SPEAKERS, SimulationConfig
 from .dials import log_uniform, uniform
-from .noises import NoiseBank, NoiseStyle, draw_noise, draw_style, render_noise
+from .noises import NoiseBank, NoiseStyle, add_noise, draw_noise, draw_style
 from .rooms import convolve, draw_room
 from .scenes import WHOLE_SAMPLES, Scene, margin_s, windows
 from .slices import FADE, SAMPLE_RATE, lay
@@ -201,9 +201,9 @@ class Simulator:
     ) -> list[tuple]:
         """Distant voices now and then: rows of SLICE on one track."""
         config, rows = self.config, []
-        free = np.setdiff1d(np.arange(len(self.bank)), taken)
-        if rng.random() >= config.bleed_share or len(free) == 0:
+        if rng.random() >= config.bleed_share or len(self.bank) == len(taken):
             return rows
+        free = np.delete(np.arange(len(self.bank)), taken)
         count = int(rng.integers(int(config.bleed_voices[0]), int(config.bleed_voices[1]) + 1))
         per_s = uniform(rng, config.bleed_per_s)
         cast = rng.choice(free, count)
@@ -315,20 +315,30 @@ class Simulator:
         out = torch.empty(len(scenes), num_samples, device=device)
         for first in range(0, len(scenes), per_block):
             block = scenes[first : first + per_block]
+            audio = out[first : first + per_block].zero_()
             counts = [len(scene.places) for scene in block]
-            slices = np.concatenate([scene.slices for scene in block])
+            scene_of = np.repeat(np.arange(len(block)), counts)  # (places,)
             offset = np.cumsum(counts) - counts
-            slices["track"] += np.repeat(offset, [len(scene.slices) for scene in block])
-            tracks = lay(voices, slices, sum(counts), num_samples)
+            slices = np.concatenate([scene.slices for scene in block])
+            place_of = slices["track"] + np.repeat(offset, [len(s.slices) for s in block])
             places = np.concatenate([scene.places for scene in block])
-            silent = np.ones(len(places), dtype=bool)
-            silent[slices["track"]] = False
-            places["wet"] &= ~silent
-            tracks = convolve(tracks, places, int(self.config.rooms.rt60_s[1] * SAMPLE_RATE))
-            audio = torch.stack([part.sum(0) for part in tracks.split(counts)])
-            audio += render_noise([scene.noise for scene in block], noises, num_samples, device)
-            channels = np.concatenate([scene.channel for scene in block])
-            out[first : first + per_block] = transmit(audio, channels)
+            # A track of its own for everybody who is heard through a room; on a GPU for everybody
+            # who is heard, see `lay`. The others go straight to the scene's audio.
+            own = np.zeros(len(places), dtype=bool)
+            own[place_of] = True
+            if device.type == "cpu":
+                own &= places["wet"]
+            slices["track"] = np.where(own, np.cumsum(own) - 1, scene_of)[place_of]
+            lay(voices, slices[~own[place_of]], audio)
+            if own.any():
+                tracks = torch.zeros(int(own.sum()), num_samples, device=device)
+                lay(voices, slices[own[place_of]], tracks)
+                response_samples = int(self.config.rooms.rt60_s[1] * SAMPLE_RATE)
+                tracks = convolve(tracks, places[own], response_samples)
+                parts = np.bincount(scene_of[own], minlength=len(block)).tolist()
+                audio += torch.stack([part.sum(0) for part in tracks.split(parts)])
+            add_noise(audio, [scene.noise for scene in block], noises)
+            transmit(audio, np.concatenate([scene.channel for scene in block]))
         return out
 
     def _render_long(self, scene: Scene, device: torch.device) -> torch.Tensor:

@@ -186,30 +186,29 @@ def draw_noise(
     )
 
 
-def render_noise(
-    draws: list[NoiseDraw], table: torch.Tensor | None, num_samples: int, device: torch.device
-) -> torch.Tensor:
-    """Noise of every draw, (draws, num_samples) float32.
+def add_noise(audio: torch.Tensor, draws: list[NoiseDraw], table: torch.Tensor | None) -> None:
+    """Add a draw of noise to every row of (rows, samples) float32, in place.
 
-    `table` holds the samples of the noise bank, on `device`.
+    `table` holds the samples of the noise bank, on the device of `audio`.
     """
+    if not any(d.floor > 0 or len(d.bursts) or len(d.recorded) for d in draws):
+        return
+    num_samples, device = audio.shape[1], audio.device
     white = noise_table(str(device))[0]
     noise = torch.stack([_floor(white, draw.offset, num_samples) * draw.floor for draw in draws])
-    noise += lay(white, _on_tracks([d.bursts for d in draws], num_samples), len(draws), num_samples)
+    lay(white, _on_tracks([d.bursts for d in draws], num_samples), noise)
     slope = torch.tensor([d.slope for d in draws], dtype=torch.float32, device=device)
     if any(d.floor > 0 or len(d.bursts) for d in draws):
         noise = _colour(noise, slope)
     if table is not None:
-        recorded = _on_tracks([d.recorded for d in draws], num_samples)
-        if len(recorded):
-            noise += lay(table, recorded, len(draws), num_samples)
+        lay(table, _on_tracks([d.recorded for d in draws], num_samples), noise)
     count = num_samples // int(KNOT_S * SAMPLE_RATE) + 2
     knots = torch.from_numpy(np.stack([draw.knots[:count] for draw in draws])).to(device)
     length = (count - 1) * int(KNOT_S * SAMPLE_RATE) + 1
     level = torch.nn.functional.interpolate(
         knots[:, None], size=length, mode="linear", align_corners=True
     )[:, 0, :num_samples]  # (draws, samples)
-    return noise * level
+    audio += noise.mul_(level)
 
 
 def _last_offset(num_samples: int) -> int:

@@ -131,7 +131,7 @@ def responses(places: np.ndarray, num_samples: int, device: torch.device) -> tor
 
 
 def convolve(tracks: torch.Tensor, places: np.ndarray, response_samples: int) -> torch.Tensor:
-    """Hear every track from its place; dry tracks stay as they are.
+    """Hear every track from its place, in place; dry tracks stay as they are.
 
     `tracks` is (tracks, samples), `places` (tracks,) of `PLACE`; same shape out.
     """
@@ -141,7 +141,9 @@ def convolve(tracks: torch.Tensor, places: np.ndarray, response_samples: int) ->
     num_samples = tracks.shape[1]
     response = responses(places[wet], response_samples, tracks.device)
     size = fast_length(num_samples + response_samples)
-    index = torch.from_numpy(wet).to(tracks.device)
+    index = slice(None)
+    if len(wet) < len(places):
+        index = torch.from_numpy(wet).to(tracks.device)
     spectrum = torch.fft.rfft(tracks[index], size)
     spectrum *= torch.fft.rfft(response, size)
     tracks[index] = torch.fft.irfft(spectrum, size)[:, :num_samples]
