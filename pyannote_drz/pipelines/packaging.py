@@ -19,9 +19,11 @@ import yaml
 from pyannote.audio import Model, Pipeline
 
 from ..models.pix2seq import Pix2SeqDiarizer
+from .pix2seq import DEFAULTS
 
 CONFIG = "config.yaml"
 WEIGHTS = "diarizer/pytorch_model.bin"
+COUNTS = {name for name, value in DEFAULTS.items() if isinstance(value, int)}
 
 
 def checkpoint_of(model: Model, dtype: torch.dtype = torch.float32) -> dict:
@@ -72,7 +74,8 @@ def save_pretrained(
     folder : Path or str
         Made where missing; a pipeline that is there is replaced.
     params : dict
-        Hyper-parameters of `Pix2SeqDiarization`.
+        Hyper-parameters of `Pix2SeqDiarization`; those that are not given have their defaults,
+        which are written too.
     context : float, optional
         In seconds, see `Pix2SeqDiarization`.
     dtype : torch.dtype, optional
@@ -88,13 +91,15 @@ def save_pretrained(
         If `params` are not those of the pipeline, or `context` does not fit the model.
     """
     folder = Path(folder)
+    params = {**DEFAULTS, **params}
     config = {
         "dependencies": {"pyannote.audio": version("pyannote.audio")},
         "pipeline": {
             "name": "pyannote_drz.pipelines.pix2seq.Pix2SeqDiarization",
             "params": {"model": f"$model/{Path(WEIGHTS).parent}", "context": context},
         },
-        "params": {name: float(value) for name, value in params.items()},
+        # Whole numbers stay whole numbers: passes are counted.
+        "params": {name: int(v) if name in COUNTS else float(v) for name, v in params.items()},
     }
     (folder / WEIGHTS).parent.mkdir(parents=True, exist_ok=True)
     # Beside its destination: a rename is atomic only within one disk.
@@ -104,7 +109,7 @@ def save_pretrained(
         torch.save(checkpoint_of(model, dtype), weights_draft)
         config_draft.write_text(yaml.safe_dump(config, sort_keys=False))
         if not Pipeline.from_pretrained(draft).instantiated:
-            raise ValueError(f"params must give all hyper-parameters, got {sorted(params)}.")
+            raise ValueError(f"params do not make a pipeline, got {sorted(params)}.")
         os.replace(weights_draft, folder / WEIGHTS)
         os.replace(config_draft, folder / CONFIG)
     return folder

@@ -1,34 +1,63 @@
-"""People of a file: whose voice is behind the letters of each chunk.
+"""People of a stream: whose voice is behind the letters of each chunk, told from the past alone.
 
 Letters of prompted voices are known. A new letter is
 
 1. somebody known whom this chunk has not named otherwise, and who, according to the chunk before,
    was speaking in those same seconds of the context that both have heard;
-2. otherwise a newcomer, while there may be more people;
-3. otherwise whoever was heard last among those whom this chunk has not named.
+2. otherwise somebody known and not named otherwise, if the voice is alike enough;
+3. otherwise a newcomer, while there may be more people, if there is enough of the voice;
+4. otherwise whoever sounds most alike among those whom this chunk has not named.
 """
 
 from __future__ import annotations
 
-from .prompts import Person, remember
+from collections.abc import Callable
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from .linking import cosines
+from .prompts import SHORTEST_PROMPT, Person, remember
 from .stitching import Turn
 
 
 class People:
-    """Everybody heard in a file so far, in the order of their arrival.
+    """Everybody heard in a stream so far, in the order of their arrival.
 
     Parameters
     ----------
     max_people : int or inf
         Never exceeded.
+    threshold : float, optional
+        Least cosine of two voices of one person.
+    known : list of Person, optional
+        Known beforehand, numbered from 0. They count among `max_people` when they are heard.
     """
 
-    def __init__(self, max_people: float):
+    def __init__(
+        self, max_people: float, threshold: float = 1.0, known: list[Person] | None = None
+    ):
         self.max_people = max_people
-        self.known: list[Person] = []
+        self.threshold = threshold
+        self.known: list[Person] = list(known or [])
 
     def __len__(self) -> int:
-        return len(self.known)
+        """People who were heard."""
+        return sum(person.speech > 0 for person in self.known)
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody else may come."""
+        return len(self) >= self.max_people
+
+    @property
+    def possible(self) -> list[Person]:
+        """Who may speak: all that were heard, and of those known beforehand as many as may come."""
+        room = max(0, self.max_people - len(self))
+        unheard = [person for person in self.known if person.speech == 0]
+        coming = {person.number for person in unheard[: int(min(room, len(unheard)))]}
+        return [p for p in self.known if p.speech > 0 or p.number in coming]
 
     def recognise(
         self,
@@ -36,6 +65,7 @@ class People:
         prompted: list[Person],
         before: list[Turn],
         span: tuple[float, float, float],
+        vectors: np.ndarray | None = None,
     ) -> dict[int, Person]:
         """Tell who is who in a chunk.
 
@@ -50,6 +80,8 @@ class People:
         span : (start, first, last)
             In seconds: the chunk starts at `start`, and `first` to `last` of it are emitted. At
             most as many letters may be used as there may be people.
+        vectors : (turns, voice_dim) array, optional
+            Summed voice vectors.
 
         Returns
         -------
@@ -58,17 +90,67 @@ class People:
         """
         start, first, last = span
         who = dict(enumerate(prompted))
-        arrivals = dict.fromkeys(  # in order, without repetition
-            turn.speaker for turn in sorted(turns) if turn.end > first and turn.start < last
-        )
+        emitted = [turn for turn in sorted(turns) if turn.end > first and turn.start < last]
+        arrivals = dict.fromkeys(turn.speaker for turn in emitted)  # in order, once each
         new = [letter for letter in arrivals if letter >= len(prompted)]
+        # Enrolled people whom nobody has heard yet count as soon as this chunk names them.
+        newly = {letter for letter in arrivals if letter < len(prompted)}
+        newly = [letter for letter in newly if who[letter].speech == 0]
+        room = self.max_people - len(self) - len(newly)
         named = {turn.speaker for turn in turns if turn.speaker < len(prompted)}
-        silent = [
-            person
-            for person in self.known
-            if person.number not in {who[letter].number for letter in named}
-        ]
+        taken = {who[letter].number for letter in named}
+        silent = [person for person in self.possible if person.number not in taken]
 
+        context = self._context(new, silent, turns, before, start, first)
+        for letter, person in context:
+            who[letter] = person
+            new.remove(letter)
+            silent.remove(person)
+
+        alike = np.zeros((len(new), len(silent)))
+        if vectors is not None and new and silent:
+            sums = np.stack(
+                [
+                    vectors[[i for i, turn in enumerate(turns) if turn.speaker == letter]].sum(0)
+                    for letter in new
+                ]
+            )
+            heard = [sums[0] * 0 if p.vector is None else p.vector for p in silent]
+            alike = cosines(sums, np.stack(heard))
+        for i, j in zip(*linear_sum_assignment(-alike), strict=True):
+            if alike[i, j] >= self.threshold and (silent[j].speech > 0 or room > 0):
+                who[new[i]] = silent[j]
+                room -= silent[j].speech == 0
+        rows = [i for i, letter in enumerate(new) if letter not in who]
+        left = {person.number for person in who.values()}
+
+        for i in rows:
+            letter = new[i]
+            seconds = sum(t.end - t.start for t in turns if t.speaker == letter)
+            others = [j for j, p in enumerate(silent) if p.number not in left and p.speech > 0]
+            if room > 0 and (seconds >= SHORTEST_PROMPT or not others):
+                person = Person(number=len(self.known))
+                self.known.append(person)
+                room -= 1
+            elif others:
+                best = max(others, key=lambda j: (alike[i, j], silent[j].last_heard))
+                person = silent[best]
+            else:
+                continue  # nobody is left who could have said that
+            who[letter] = person
+            left.add(person.number)
+        return who
+
+    @staticmethod
+    def _context(
+        new: list[int],
+        silent: list[Person],
+        turns: list[Turn],
+        before: list[Turn],
+        start: float,
+        first: float,
+    ) -> list[tuple[int, Person]]:
+        """Letters that say in the context what somebody said there."""
         before = [turn for turn in before if turn.end > start]
         pairs = []  # (shared seconds, letter, person)
         for letter in new:
@@ -87,22 +169,31 @@ class People:
                 )
                 if shared > heard / 2:
                     pairs.append((shared, letter, person))
+        matched: list[tuple[int, Person]] = []
         for _, letter, person in sorted(pairs, key=lambda pair: pair[0], reverse=True):
-            if letter in new and person in silent:
-                who[letter] = person
-                new.remove(letter)
-                silent.remove(person)
+            if all(letter != other and person is not somebody for other, somebody in matched):
+                matched.append((letter, person))
+        return matched
 
-        silent.sort(key=lambda person: person.last_heard)
-        for letter in new:
-            if len(self) < self.max_people:
-                who[letter] = Person(number=len(self))
-                self.known.append(who[letter])
-            else:
-                who[letter] = silent.pop()
-        return who
+    def remember(
+        self,
+        turns: list[Turn],
+        listen: Callable[[float, float], Tensor],
+        vectors: dict[int, np.ndarray] | None = None,
+    ) -> None:
+        """Take note of turns that were emitted; speakers are numbers of people.
 
-    def remember(self, turns: list[Turn]) -> None:
-        """Take note of turns that were emitted; speakers are numbers of people."""
+        Parameters
+        ----------
+        turns : list of Turn
+        listen : callable
+            (start, end), in seconds -> (samples,) Tensor.
+        vectors : dict, optional
+            Number -> (voice_dim,) array, added to what is known of that voice.
+        """
         for number in {turn.speaker for turn in turns}:
-            remember(self.known[number], turns)
+            person = self.known[number]
+            remember(person, turns, listen)
+            if vectors is not None and number in vectors:
+                before = 0.0 if person.vector is None else person.vector
+                person.vector = before + vectors[number]

@@ -1,36 +1,49 @@
 """`Pix2SeqDiarization`: from a recording to who spoke when.
 
-    chunk > prompts of people known so far > model writes turns > letters become people > stitch
+    chunks > link their voices into people > prompt every chunk with its people > stitch
 
-Chunk after chunk, each with prompts from its past: labels stay with their people over the file.
+or, online, chunk after chunk with prompts from the past. Either way labels stay with their people
+over the file. What happens is in offline.py and online.py; this is how it is called.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Integral
 from pathlib import Path
 
 from pyannote.audio.core.pipeline import Pipeline
-from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.audio.pipelines.utils import PipelineModel, SpeakerDiarizationMixin, get_model
 from pyannote.audio.utils.reproducibility import fix_reproducibility
-from pyannote.core import Annotation, Segment
+from pyannote.core import Annotation
 from pyannote.database import ProtocolFile
 from pyannote.metrics.diarization import GreedyDiarizationErrorRate
-from pyannote.pipeline.parameter import Uniform
+from pyannote.pipeline.parameter import Integer, Uniform
 from torch import Tensor
 
 from ..audio import Audio, AudioFile
-from ..decoding import transcribe
-from ..models.pix2seq import Pix2SeqDiarizer, Prompts
+from ..models.pix2seq import Pix2SeqDiarizer
 from ..tokens import MERGE_GAP
-from .people import People
-from .prompts import choose, cut
-from .stitching import Turn, clip, exclusive, merge, split
+from .chunks import Ask, Job, Writer, Written, run
+from .enrolment import enrol
+from .offline import Settings, diarize, divide
+from .online import Stream, check_step
+from .output import Pix2SeqOutput, make_output
+from .prompts import Person
 
 PRETRAINED_MODEL = str(Path(__file__).parents[1] / "pretrained" / "diarizer")
+
+DEFAULTS = {
+    "threshold": 0.0,
+    "min_duration_off": MERGE_GAP,
+    "linking_threshold": 0.4,
+    "num_passes": 2,
+}
+
+# Name -> recording of a voice.
+KnownSpeakers = Mapping[str, AudioFile]
 
 
 class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
@@ -43,6 +56,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     context : float, optional
         Seconds heard beyond either end of what a chunk tells, at inner edges (DESIGN.md,
         section 4: 3 to 5 s).
+    batch_size : int, optional
+        Chunks written at once.
     token : str or bool, optional
     cache_dir : Path or str, optional
         Where `model` comes from the Hugging Face hub.
@@ -54,6 +69,12 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         The probability of a turn is the geometric mean of those of its three tokens.
     min_duration_off : float
         A pause of one speaker shorter than that, in seconds, does not end a turn.
+    linking_threshold : float
+        Voices of two chunks are two people where their cosine is lower: higher means more people.
+    num_passes : int
+        1: every chunk is heard once, without prompts, and people are linked by their voices.
+        2: then every chunk is heard again, prompted with the best seconds of its people. Online
+        there is one pass, with prompts from the past where this is 2.
 
     Examples
     --------
@@ -67,6 +88,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self,
         model: PipelineModel = PRETRAINED_MODEL,
         context: float = 4.0,
+        batch_size: int = 16,
         token: str | bool | None = None,
         cache_dir: Path | str | None = None,
     ):
@@ -81,15 +103,26 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
                 f"context must be from 0 s to less than half of a chunk of {duration:g} s, "
                 f"got {context!r}."
             )
+        if not (isinstance(batch_size, Integral) and batch_size >= 1):
+            raise ValueError(f"batch_size must be a whole number from 1 up, got {batch_size!r}.")
         self.context = context
+        self.batch_size = batch_size
+        self._writer: Writer | None = None
         self._audio = Audio(sample_rate=self.model.hparams.sample_rate, mono="downmix")
 
         self.threshold = Uniform(0.0, 1.0)
         self.min_duration_off = Uniform(0.0, 1.0)
+        self.linking_threshold = Uniform(-1.0, 1.0)
+        self.num_passes = Integer(1, 2)
 
     def default_parameters(self) -> dict[str, float]:
         """Keep all turns; pauses as in the targets that the model has learnt."""
-        return {"threshold": 0.0, "min_duration_off": MERGE_GAP}
+        return dict(DEFAULTS)
+
+    def instantiate(self, params: dict[str, float]) -> Pix2SeqDiarization:
+        """Set hyper-parameters; those that never were set, nor are given, have their defaults."""
+        missing = set(self.parameters()) - set(self.parameters(instantiated=True)) - set(params)
+        return super().instantiate({**{name: DEFAULTS[name] for name in missing}, **params})
 
     def classes(self) -> Iterator[str]:
         """SPEAKER_00, SPEAKER_01, …"""
@@ -121,8 +154,12 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         num_speakers: int | None = None,
         min_speakers: int | None = None,
         max_speakers: int | None = None,
+        known_speakers: KnownSpeakers | None = None,
+        online: bool = False,
+        step: float = 2.0,
+        lookahead: float | None = None,
         hook: Callable | None = None,
-    ) -> DiarizeOutput | Iterator[tuple[AudioFile, DiarizeOutput]]:
+    ) -> Pix2SeqOutput | Iterator[tuple[AudioFile, Pix2SeqOutput]]:
         """Diarize a file, or each of a list of files.
 
         pyannote's own `__call__` ends by measuring the file for its usage statistics with
@@ -131,101 +168,39 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         Parameters
         ----------
         file : AudioFile or list of AudioFile
-            See `apply`. Files of a list must have distinct `uri`s.
+            See `apply` and `apply_batch`. Files of a list must have distinct `uri`s.
         preload : bool, optional
             Has no effect: each file is read once, as a whole.
-        num_speakers, min_speakers, max_speakers, hook : optional
+        num_speakers, min_speakers, max_speakers, known_speakers, hook : optional
+        online, step, lookahead : optional
             See `apply`. What a file has under "pipeline_kwargs" takes precedence.
 
         Returns
         -------
-        output : DiarizeOutput, or iterator of (file, DiarizeOutput)
+        output : Pix2SeqOutput, or iterator of (file, Pix2SeqOutput)
         """
         fix_reproducibility(self.model.device)
         if not self.instantiated:
-            self.instantiate(self.default_parameters())
+            self.instantiate({})
         options = {
             "num_speakers": num_speakers,
             "min_speakers": min_speakers,
             "max_speakers": max_speakers,
+            "known_speakers": known_speakers,
+            "online": online,
+            "step": step,
+            "lookahead": lookahead,
             "hook": hook,
         }
-
-        def diarize(prepared: AudioFile) -> DiarizeOutput:
-            return self.apply(prepared, **(options | prepared.get("pipeline_kwargs", {})))
-
         if not isinstance(file, list):
-            return diarize(self.prepare_one(file))
+            prepared = self.prepare_one(file)
+            return self.apply(prepared, **(options | prepared.get("pipeline_kwargs", {})))
         files = [self.prepare_one(one) for one in file]
         uris = [one["uri"] for one in files]
         duplicates = sorted({uri for uri in uris if uris.count(uri) > 1})
         if duplicates:
             raise ValueError(f"files of a list must have distinct uris, got twice: {duplicates}.")
-        return ((one, diarize(one)) for one in files)
-
-    # ---- diarization ----------------------------------------------------------------------------
-
-    def write(self, waveform: Tensor, prompts: Prompts | None, max_speakers: int) -> list[Turn]:
-        """Turns of one chunk.
-
-        Parameters
-        ----------
-        waveform : (samples,) Tensor
-        prompts : Prompts or None
-            A batch of one.
-        max_speakers : int
-            Letters that may be used, prompted ones included.
-
-        Returns
-        -------
-        turns : list of Turn
-            In seconds from the beginning of the chunk; speakers are letters, counted from 0.
-        """
-        waveforms = waveform[None].to(self.model.device)  # (1, samples)
-        tokens, probabilities = transcribe(self.model, waveforms, prompts, max_speakers)
-        vocabulary = self.model.vocabulary
-        triplets = vocabulary.to_triplets(tokens[0].tolist())
-        per_token = probabilities[0, : 3 * len(triplets)].view(-1, 3)  # (turns, 3)
-        return [
-            Turn(start * vocabulary.resolution, end * vocabulary.resolution, speaker, probability)
-            for (start, end, speaker), probability in zip(
-                triplets, per_token.log().mean(1).exp().tolist(), strict=True
-            )
-        ]
-
-    def transcribe_file(self, waveform: Tensor, max_speakers: float, hook: Callable) -> list[Turn]:
-        """Turns of a whole file, (samples,); speakers are numbers of people."""
-        rate = self.model.hparams.sample_rate
-        chunks = split(
-            len(waveform),
-            duration=round(self.model.specifications.duration * rate),
-            context=round(self.context * rate),
-            tail=self.model.bin_samples,  # too short to be written
-        )
-        num_letters = min(self.model.vocabulary.max_speakers, max_speakers)
-        people, turns = People(max_speakers), []
-        hook("chunks", None, total=len(chunks), completed=0)
-        for completed, chunk in enumerate(chunks, 1):
-            start, first, last = chunk.start / rate, chunk.first / rate, chunk.last / rate
-            # While somebody else may come, a letter is kept for them.
-            others = len(people) < max_speakers or len(people) > num_letters
-            prompted = choose(people.known, num_letters - others, now=start)
-            prompts = cut(waveform, rate, prompted, self.model.device)
-
-            heard = self.write(waveform[chunk.start : chunk.stop], prompts, num_letters)
-            heard = [
-                turn._replace(start=start + turn.start, end=start + turn.end)
-                for turn in heard
-                if turn.probability >= self.threshold
-            ]
-            who = people.recognise(heard, prompted, turns, (start, first, last))
-            emitted = [
-                turn._replace(speaker=who[turn.speaker].number) for turn in clip(heard, first, last)
-            ]
-            people.remember(emitted)
-            turns += emitted
-            hook("chunks", None, total=len(chunks), completed=completed)
-        return merge(turns, self.min_duration_off)
+        return self.apply_batch(files, **options)
 
     def apply(
         self,
@@ -233,8 +208,12 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         num_speakers: int | None = None,
         min_speakers: int | None = None,
         max_speakers: int | None = None,
+        known_speakers: KnownSpeakers | None = None,
+        online: bool = False,
+        step: float = 2.0,
+        lookahead: float | None = None,
         hook: Callable | None = None,
-    ) -> DiarizeOutput | Annotation:
+    ) -> Pix2SeqOutput | Annotation:
         """Diarize one file.
 
         Parameters
@@ -243,67 +222,282 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             A path, an open binary file, `{"audio": either}` or `{"waveform", "sample_rate"}`, at
             any rate and with any number of channels, which are mixed.
         num_speakers : int, optional
-            Number of speakers, when known.
+            Number of speakers, when known: both of the following.
         min_speakers : int, optional
-            A warning tells when fewer are heard.
+            Where fewer are told apart, the people whose turns are least alike are split; online,
+            where labels are given at once, they are not. One warning tells when the audio does not
+            give as many.
         max_speakers : int, optional
             Never exceeded.
+        known_speakers : mapping, optional
+            Name -> recording of that voice, as `file` is given: labels of the output are these
+            names where these people speak. The best 5 s of a longer recording are found. What an
+            output has as `prompts` can be given for another file.
+        online : bool, optional
+            Hear the file as a stream, see `stream`: labels are told from the past alone.
+        step, lookahead : float, optional
+            See `stream`.
         hook : callable, optional
-            Called as `hook("chunks", None, file=file, total=…, completed=…)` after each chunk, then
+            Called as `hook("chunks", None, file=file, total=…, completed=…)` and, with prompts,
+            `hook("prompted chunks", …)` after each batch, and with "known speakers" before where
+            there are any; as `hook("people", list of int, file=file)` when people are linked; then
             as `hook("turns", list of Turn, file=file)` and
             `hook("diarization", Annotation, file=file)`.
 
         Returns
         -------
-        output : DiarizeOutput
-            Speakers are named by arrival. `exclusive_speaker_diarization` has no overlap.
+        output : Pix2SeqOutput
+            Speakers are named by arrival. `exclusive_speaker_diarization` has no overlap;
+            `confidence` is the probability of each turn; `prompts` are the voices found.
             While being optimized (`self.training`), the speaker diarization alone, which is what
             pyannote.pipeline's optimizer scores.
 
         Raises
         ------
         ValueError
-            If the audio cannot be read, or if numbers of speakers are not possible.
+            If audio cannot be read, if numbers of speakers or seconds are not possible, or if no
+            voice is heard in a recording of a known speaker.
         """
-        asked = {
+        job = self._job(
+            file, num_speakers, min_speakers, max_speakers, known_speakers, online, step,
+            lookahead, hook,
+        )  # fmt: skip
+        (output,) = run([job], self.write, self.batch_size)
+        return output
+
+    def apply_batch(
+        self,
+        files: Iterable[AudioFile],
+        num_speakers: int | None = None,
+        min_speakers: int | None = None,
+        max_speakers: int | None = None,
+        known_speakers: KnownSpeakers | None = None,
+        online: bool = False,
+        step: float = 2.0,
+        lookahead: float | None = None,
+        hook: Callable | None = None,
+    ) -> Iterator[tuple[AudioFile, Pix2SeqOutput]]:
+        """Diarize many files, chunks of several of them at once.
+
+        Parameters
+        ----------
+        files : iterable of AudioFile
+            Opened as they are needed; those under way are in memory.
+        num_speakers, min_speakers, max_speakers, known_speakers, hook : optional
+        online, step, lookahead : optional
+            See `apply`. What a file has under "pipeline_kwargs" takes precedence.
+
+        Yields
+        ------
+        file, output : AudioFile, Pix2SeqOutput
+            In order, the same as of `apply`.
+        """
+        given = {
             "num_speakers": num_speakers,
             "min_speakers": min_speakers,
             "max_speakers": max_speakers,
+            "known_speakers": known_speakers,
+            "online": online,
+            "step": step,
+            "lookahead": lookahead,
+            "hook": hook,
         }
-        for name, value in asked.items():
-            if value is not None and not (
-                isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
-            ):
-                raise ValueError(f"{name} must be a whole number from 1 up, got {value!r}.")
-        _, _, max_speakers = self.set_num_speakers(**asked)
+        under_way: list[AudioFile] = []
 
-        file = Audio.validate_file(file)
-        hook = self.setup_hook(file, hook)
-        waveform = self._audio(file)[0][0]  # (samples,)
-        turns = self.transcribe_file(waveform, max_speakers, hook)
-        hook("turns", turns)
+        def jobs() -> Iterator[tuple[Job, Callable]]:
+            for file in files:
+                file = Audio.validate_file(file)
+                under_way.append(file)
+                yield self._job(file, **(given | file.get("pipeline_kwargs", {})))
 
-        numbers = list(dict.fromkeys(turn.speaker for turn in turns))  # by arrival
-        names = dict(zip(numbers, self.classes(), strict=False))
-        wanted = num_speakers or asked["min_speakers"] or 0
-        if len(names) < wanted:
-            warnings.warn(
-                f"{wanted} speakers were asked for, {len(names)} were heard in {file['uri']!r}.",
-                stacklevel=2,
-            )
+        for output in run(jobs(), self.write, self.batch_size):
+            yield under_way.pop(0), output
 
-        diarization = self._annotate(turns, names, file["uri"])
-        hook("diarization", diarization)
-        if self.training:
-            return diarization
-        return DiarizeOutput(
-            speaker_diarization=diarization,
-            exclusive_speaker_diarization=self._annotate(exclusive(turns), names, file["uri"]),
-            speaker_embeddings=None,
+    def stream(
+        self,
+        blocks: Iterable[Tensor],
+        sample_rate: int = 16000,
+        step: float = 2.0,
+        lookahead: float | None = None,
+        max_speakers: int | None = None,
+        known_speakers: KnownSpeakers | None = None,
+        uri: str = "stream",
+    ) -> Stream:
+        """Follow a stream, with prompts from its past alone.
+
+        Parameters
+        ----------
+        blocks : iterable of (samples,) or (channel, samples) Tensor or array
+            Of any sizes, which make no difference to what is told.
+        sample_rate : int, optional
+            Of the blocks, in Hz.
+        step : float, optional
+            In seconds: that much is told at a time. Each step hears a whole chunk again.
+        lookahead : float, optional
+            In seconds: that much is heard beyond what is told. Defaults to `context`.
+        max_speakers : int, optional
+            Never exceeded.
+        known_speakers : mapping, optional
+            See `apply`.
+        uri : str, optional
+
+        Returns
+        -------
+        stream : Stream
+            Iterator of `Update`s; with `latency`, which is `step + lookahead`, and `output`.
+
+        Raises
+        ------
+        ValueError
+            If `step`, `lookahead` or `max_speakers` are not possible; while iterating, if a block
+            is not audio.
+
+        Examples
+        --------
+        >>> for update in pipeline.stream(microphone, sample_rate=16000, step=1.0):
+        ...     for turn, speaker in update.diarization:
+        ...         print(f"{turn.start:.1f} to {turn.end:.1f} s: {speaker}")
+        """
+        if not self.instantiated:
+            self.instantiate({})
+        _, _, most = _check_numbers(None, None, max_speakers)
+        if not (isinstance(sample_rate, Integral) and sample_rate > 0):
+            raise ValueError(f"sample_rate must be a number of hertz, got {sample_rate!r}.")
+        settings = self.settings
+        lookahead = self.context if lookahead is None else lookahead
+        check_step(step, lookahead, settings)
+        enrolment = enrol(self._recordings(known_speakers), settings)
+        (known,) = run([(enrolment, _no_hook)], self.write, self.batch_size)
+        return Stream(
+            blocks, sample_rate, settings, self.write, step, lookahead, known, most,
+            iter(self.classes()), uri,
+        )  # fmt: skip
+
+    # ---- diarization ----------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """What the parts of this pipeline need to know."""
+        model = self.model
+        rate = model.hparams.sample_rate
+        return Settings(
+            sample_rate=rate,
+            duration=model.specifications.duration,
+            context=self.context,
+            bin_s=model.bin_samples / rate,
+            num_letters=model.vocabulary.max_speakers,
+            threshold=self.threshold,
+            min_duration_off=self.min_duration_off,
+            linking_threshold=self.linking_threshold,
+            num_passes=int(self.num_passes),
         )
 
-    def _annotate(self, turns: list[Turn], names: dict[int, str], uri: str) -> Annotation:
-        annotation = Annotation(uri=uri)
-        for track, turn in enumerate(turns):
-            annotation[Segment(turn.start, turn.end), track] = names[turn.speaker]
-        return annotation
+    def write(self, asks: list[Ask]) -> list[Written]:
+        """Write a batch of chunks of the same length; every chunk of every file comes by here."""
+        if self._writer is None or self._writer.model is not self.model:
+            self._writer = Writer(self.model)
+        return self._writer(asks)
+
+    def _recordings(self, known_speakers: KnownSpeakers | None) -> dict[str, Tensor]:
+        known_speakers = {} if known_speakers is None else known_speakers
+        if not isinstance(known_speakers, Mapping):
+            kind = type(known_speakers).__name__
+            raise ValueError(f"known_speakers must map names to recordings, got {kind}.")
+        recordings = {}
+        for name, recording in known_speakers.items():
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"a known speaker must have a name, got {name!r}.")
+            recordings[name] = self._audio(recording)[0][0]  # (samples,)
+        return recordings
+
+    def _job(
+        self,
+        file: AudioFile,
+        num_speakers: int | None,
+        min_speakers: int | None,
+        max_speakers: int | None,
+        known_speakers: KnownSpeakers | None,
+        online: bool,
+        step: float,
+        lookahead: float | None,
+        hook: Callable | None,
+    ) -> tuple[Job, Callable]:
+        """A file as a job of `run`; what is wrong with the call is told at once."""
+        _, fewest, most = _check_numbers(num_speakers, min_speakers, max_speakers)
+        asked = num_speakers or min_speakers or 0
+        if online:
+            check_step(step, self.context if lookahead is None else lookahead, self.settings)
+        file = Audio.validate_file(file)
+        hook = self.setup_hook(file, hook)
+        if online:
+            job = self._online(file, most, known_speakers, step, lookahead, hook)
+        else:
+            job = self._offline(file, fewest, most, known_speakers, hook)
+        return self._finish(job, file, asked, hook), hook
+
+    def _offline(self, file, fewest, most, known_speakers, hook) -> Job:
+        settings = self.settings
+        known = yield from enrol(self._recordings(known_speakers), settings)
+        waveform = self._audio(file)[0][0]  # (samples,)
+        people = yield from diarize(waveform, settings, known, fewest, most, hook)
+        people = divide(people, fewest)
+        hook("turns", people.turns)
+        names = self._names(people.turns, people.known, known_speakers)
+        rate = settings.sample_rate
+        return make_output(people.turns, people.known, names, file["uri"], rate)
+
+    def _online(self, file, most, known_speakers, step, lookahead, hook) -> Job:
+        yield from ()  # a job, though each of its chunks waits for the one before
+        waveform, rate = Audio(mono="downmix")(file)
+        blocks = waveform[0].split(rate)  # any size will do
+        stream = self.stream(
+            blocks, rate, step, lookahead, None if most == float("inf") else most, known_speakers,
+            file["uri"],
+        )  # fmt: skip
+        duration = waveform.shape[1] / rate
+        total = max(1, math.ceil((duration - stream.latency) / step) + 1)
+        hook("chunks", None, total=total, completed=0)
+        for completed, _ in enumerate(stream, 1):
+            hook("chunks", None, total=total, completed=min(completed, total))
+        hook("chunks", None, total=total, completed=total)
+        output = stream.output
+        hook("turns", list(output.speaker_diarization.itertracks(yield_label=True)))
+        return output
+
+    def _finish(self, job: Job, file: AudioFile, asked: int, hook: Callable) -> Job:
+        output = yield from job
+        diarization = output.speaker_diarization
+        number = len(diarization.labels())
+        if number < asked:
+            warnings.warn(
+                f"{asked} speakers were asked for, {number} were heard in {file['uri']!r}.",
+                stacklevel=2,
+            )
+        hook("diarization", diarization)
+        return diarization if self.training else output
+
+    def _names(self, turns, people: list[Person], known_speakers) -> dict[int, str]:
+        """Labels by number: names of known people, SPEAKER_00 … by arrival for all others."""
+        taken = set(known_speakers or ())
+        classes = (label for label in self.classes() if label not in taken)
+        numbers = dict.fromkeys(turn.speaker for turn in turns)
+        return {n: people[n].name or next(classes) for n in numbers}
+
+
+def _check_numbers(num_speakers, min_speakers, max_speakers) -> tuple[int | None, int, float]:
+    """Numbers of speakers as pyannote.audio has them, or ValueError."""
+    asked = {
+        "num_speakers": num_speakers,
+        "min_speakers": min_speakers,
+        "max_speakers": max_speakers,
+    }
+    for name, value in asked.items():
+        if value is not None and not (
+            isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+        ):
+            raise ValueError(f"{name} must be a whole number from 1 up, got {value!r}.")
+    return SpeakerDiarizationMixin.set_num_speakers(**asked)
+
+
+def _no_hook(*args, **kwargs) -> None:
+    """Known speakers of a stream are shown to nobody."""
