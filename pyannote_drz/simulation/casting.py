@@ -8,7 +8,6 @@ from .slices import FADE, SAMPLE_RATE, SLICE
 from .turns import Turn
 from .voices import VoiceBank
 
-JOIN_S = (0.05, 0.3)  # silence between two pieces of a turn: a breath, under DESIGN's 0.3 s
 MIN_REST_S = 0.3  # what is left of a piece is used later if it is about a word or longer
 MIN_FILL_S = 0.15  # a shorter hole at a turn's end stays: the length of a stop closure
 REUSE_S = 5.0  # seconds that pass before a piece may be heard again, if it has to be
@@ -22,24 +21,42 @@ class Reel:
     Speech runs on from turn to turn in its natural order, from a random piece on; nothing is
     heard twice while something is left.
 
+    Parameters
+    ----------
+    bank : VoiceBank
+    voice : int
+    rng : Generator
+    join_s : (float, float)
+        Silence between two pieces of a turn, drawn uniformly.
+    piece_sd_db : float
+        Standard deviation of the level from piece to piece.
+
     Attributes
     ----------
     reused_s : float
         Seconds that had to be heard twice.
     """
 
-    def __init__(self, bank: VoiceBank, voice: int, rng: np.random.Generator):
+    def __init__(
+        self,
+        bank: VoiceBank,
+        voice: int,
+        rng: np.random.Generator,
+        join_s: tuple[float, float],
+        piece_sd_db: float,
+    ):
         pieces = bank.pieces_of(voice)
         shift = int(rng.integers(len(pieces)))
         order = np.roll(np.arange(len(pieces)), -shift)
         columns = (pieces[name][order].tolist() for name in ("start", "length", "utterance"))
-        self.gain = pieces["gain"][order].tolist()
+        liveliness = 10 ** (rng.normal(0.0, piece_sd_db, len(order)) / 20)
+        self.gain = (pieces["gain"][order] * liveliness).tolist()
         self.start, self.length, self.utterance = columns
         self.left = list(range(len(order)))  # pieces not used yet, in order
         self.rest: tuple[int, int, int] | None = None  # (piece, start, length) after a cut
         self.used_at: dict[int, float] = {}  # piece -> position of its latest use, in samples
         self.reused_s = 0.0
-        self.rng = rng
+        self.rng, self.join_s = rng, join_s
 
     def next(self, wanted: int, position: int) -> tuple[int, int, int]:
         """Next (piece, start, length), to be laid at `position`; `wanted` samples are missing."""
@@ -62,7 +79,7 @@ class Reel:
 
     def pause(self, missing: int) -> int:
         """Samples of silence before the next piece, which shall still fit."""
-        wanted = int(self.rng.uniform(*JOIN_S) * SAMPLE_RATE)
+        wanted = int(self.rng.uniform(*self.join_s) * SAMPLE_RATE)
         return max(0, min(wanted, missing - int(MIN_FILL_S * SAMPLE_RATE) - 1))
 
     def fill(self, begin: int, end: int, track: int, level: float) -> list[tuple]:

@@ -6,6 +6,7 @@ from .channels import ChannelConfig
 from .dials import Dials
 from .noises import NoiseConfig
 from .rooms import RoomConfig
+from .turns import MERGE_GAP_S
 
 MAX_SPEAKERS = 8  # letters of the language (DESIGN §2)
 
@@ -40,6 +41,10 @@ class SimulationConfig(Dials):
     empty_share: float = 0.02  # windows without speech; AMI's scripts have 1.2 % (ANCHORS §2.7)
     same_source: float = 0.6  # conversations whose voices all come from one source (DATA.md)
     level_sd_db: float = 3.0  # between speakers; FastMSS draws -12..+5 dB (ANCHORS §2.7)
+    # Inside turns, the quarter of AMI's frames (excerpts) lies 18 dB below the speaker's mean; read
+    # speech without pauses gave 11 dB.
+    join_s: tuple[float, float] = (0.05, 0.48)  # silence between pieces of a turn, under 0.5 s
+    piece_sd_db: float = 4.0  # of the level from piece to piece
     bleed_share: float = 0.8  # windows with distant voices, which are not in the reference
     bleed_voices: tuple[float, float] = (1.0, 4.0)
     bleed_per_s: tuple[float, float] = (0.1, 1.2)  # pieces of such voices
@@ -58,14 +63,21 @@ class SimulationConfig(Dials):
                 f"bleed_voices must begin at 1 or above, and bleed_per_s above 0, not "
                 f"{self.bleed_voices} and {self.bleed_per_s}; bleed_share=0 turns bleeds off."
             )
-        if self.level_sd_db < 0:
-            raise ValueError(f"level_sd_db must not be negative, not {self.level_sd_db}.")
+        for name in ("level_sd_db", "piece_sd_db"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}.")
+        if not 0 <= self.join_s[0] <= self.join_s[1] < MERGE_GAP_S:
+            raise ValueError(
+                f"join_s must be within 0 and {MERGE_GAP_S} s, not {self.join_s}: longer pauses "
+                f"end a turn."
+            )
 
     @classmethod
     def clean(cls) -> "SimulationConfig":
         """No room, no noise, no bleed, a perfect channel at -25 dBFS, all voices equally loud."""
         return cls(
             level_sd_db=0.0,
+            piece_sd_db=0.0,
             bleed_share=0.0,
             rooms=RoomConfig(room_share=0.0),
             noise=NoiseConfig(floor_share=0.0, recorded_share=0.0, burst_share=0.0),

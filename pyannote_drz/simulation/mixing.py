@@ -148,7 +148,7 @@ class Simulator:
         if wanted and rng.random() < config.same_source:
             source = choose_source(bank, wanted, rng)
         voices = choose_voices(bank, wanted, source, [], rng)
-        reels = [Reel(bank, voice, rng) for voice in voices]
+        reels = [self._reel(voice, rng) for voice in voices]
         levels = (10 ** (rng.normal(0.0, config.level_sd_db, len(voices)) / 20)).tolist()
 
         rows: list[tuple] = []
@@ -196,6 +196,9 @@ class Simulator:
             reused_s,
         )
 
+    def _reel(self, voice: int, rng: np.random.Generator) -> Reel:
+        return Reel(self.bank, voice, rng, self.config.join_s, self.config.piece_sd_db)
+
     def _draw_bleeds(
         self, rng: np.random.Generator, num_samples: int, taken: list[int], track: int
     ) -> list[tuple]:
@@ -207,7 +210,7 @@ class Simulator:
         count = int(rng.integers(int(config.bleed_voices[0]), int(config.bleed_voices[1]) + 1))
         per_s = uniform(rng, config.bleed_per_s)
         cast = rng.choice(free, count)
-        reels = [Reel(self.bank, int(voice), rng) for voice in cast]
+        reels = [self._reel(int(voice), rng) for voice in cast]
         levels = [10 ** (uniform(rng, config.bleed_db) / 20) for _ in reels]
         ends = [0] * MAX_BLEEDS  # of the pieces that sound
         position = 0

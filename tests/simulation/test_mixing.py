@@ -140,8 +140,8 @@ def test_reference_is_where_energy_is(bank):
             assert (power[last - 10 : last] > 1e-7).any()
         level_db = 10 * torch.log10(power[power > 1e-6].mean())
         assert -28 < level_db < -19  # -25 dBFS, a little more in overlap
-    # words of 1 s between pauses of 0.18 s, on average, would be 0.85
-    assert min(filled) > 0.7 and sum(filled) / len(filled) > 0.8
+    # words of 1 s between pauses of 0.27 s, on average, would be 0.79
+    assert min(filled) > 0.6 and sum(filled) / len(filled) > 0.75
 
 
 def test_pauses_in_turns_are_short(bank):
