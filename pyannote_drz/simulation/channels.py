@@ -123,10 +123,11 @@ def transmit(audio: torch.Tensor, channels: np.ndarray) -> torch.Tensor:
 
 
 def clip_peaks(audio: torch.Tensor, channels: np.ndarray) -> torch.Tensor:
-    """Last stage of `transmit`: clip every row at its channel's share of its peak, and at 1.
+    """Last stage of `transmit`: clip every row at 1, then at its channel's share of its peak.
 
     A channel without this stage, for parts of a row, has clip = 1.
     """
+    audio.clamp_(-1, 1)
     rows = np.flatnonzero(channels["clip"] < 1)
     if len(rows):
         at = torch.from_numpy(rows).to(audio.device)
@@ -134,4 +135,4 @@ def clip_peaks(audio: torch.Tensor, channels: np.ndarray) -> torch.Tensor:
         share = torch.from_numpy(channels["clip"][rows].copy()).to(audio.device)[:, None]
         limit = part.abs().amax(1, keepdim=True) * share
         audio[at] = torch.maximum(torch.minimum(part, limit), -limit)
-    return audio.clamp_(-1, 1)
+    return audio
