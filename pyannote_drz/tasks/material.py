@@ -75,10 +75,13 @@ def voice_files(files: Iterable[Mapping]) -> Iterator[VoiceFile]:
         if scope == "file":
             continue
         annotation = file["annotation"].crop(file["annotated"])
-        overlap = annotation.get_overlap()
+        labels = annotation.labels()
+        overlap = annotation.get_overlap() if len(labels) > 1 else None
         source = file.get("source") or _source(file["uri"], file["database"])
-        for label in annotation.labels():
-            alone = annotation.label_timeline(label).extrude(overlap)
+        for label in labels:
+            alone = annotation.label_timeline(label)
+            if overlap:
+                alone = alone.extrude(overlap)
             regions = [(segment.start, segment.end) for segment in alone]
             if not regions:
                 continue

@@ -182,6 +182,8 @@ class SyntheticPix2SeqDiarization(Task):
         self.real, self.real_ratio = real, real_ratio
         self.objective = _configured(Objective, objective)
         self.render = render
+        self._banks: dict[str, VoiceBank] = {}  # of each subset
+        self._is_set_up = False
 
         self.vocabulary = Vocabulary(duration=duration, max_speakers=max_speakers)
         self.specifications = Specifications(
@@ -202,16 +204,22 @@ class SyntheticPix2SeqDiarization(Task):
 
     def _bank(self, subset: Literal["train", "development"]) -> VoiceBank:
         """Voices of a subset; training voices where there are no others to validate on."""
-        try:
-            files = protocol_voices(self.protocol, subset)
-        except ValueError:
-            if subset == "development":
-                return self._bank("train")
-            raise
-        return VoiceBank.cached(files, self.cache, self.speeds if subset == "train" else ())
+        if subset not in self._banks:
+            speeds = self.speeds if subset == "train" else ()
+            try:
+                files = protocol_voices(self.protocol, subset)
+            except ValueError:
+                if subset == "train":
+                    raise
+                self._banks[subset] = self._bank("train")
+            else:
+                self._banks[subset] = VoiceBank.cached(files, self.cache, speeds)
+        return self._banks[subset]
 
     def setup(self, stage: str | None = None):
-        """Load voices, scripts, noise and real conversations into memory."""
+        """Load voices, scripts, noise and real conversations into memory, once."""
+        if self._is_set_up:  # Lightning sets up for every stage, and so do those who fine-tune
+            return
         turns = RandomTurns(**(self.random_turns or {}))
         if self.scripts is not None:
             replayed = ReplayedTurns.from_rttm(rttm_paths(self.scripts), self.max_speakers)
@@ -232,6 +240,7 @@ class SyntheticPix2SeqDiarization(Task):
         self.windows = self.real_validation.windows(self.duration)
         if self.real_ratio > 0:
             self.real_training = RealConversations(self.real.train(), SAMPLE_RATE)
+        self._is_set_up = True
 
     def setup_loss_func(self):
         num_people = len(self.simulator.bank)

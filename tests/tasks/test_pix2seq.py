@@ -121,6 +121,16 @@ def test_banks(make, tmp_path):
     assert sorted(task.validation_simulator.bank.speakers) == [f"dev{k}" for k in range(4)]
 
 
+def test_second_setup_is_free(make, monkeypatch):
+    task = make()
+    task.prepare_data()
+    monkeypatch.setattr("pyannote_drz.tasks.pix2seq.protocol_voices", None)  # not asked again
+    task.setup()
+    simulator, bank = task.simulator, task.simulator.bank
+    task.setup("fit")
+    assert task.simulator is simulator and task.simulator.bank is bank
+
+
 def test_train_iter(make, monkeypatch):
     monkeypatch.setenv("PL_GLOBAL_SEED", "1")
     task = ready(make(min_duration=1.0, prompt_ratio=0.5))
