@@ -34,6 +34,7 @@ class Turns(str, Enum):
 
     random = "random"
     replay = "replay"
+    fitted = "fitted"
 
 
 class Format(str, Enum):
@@ -58,16 +59,19 @@ def simulate(
     ] = None,
     turns: Annotated[
         Turns | None,
-        Option(help="Who speaks when. Defaults to replay with --scripts, else to random."),
+        Option(
+            help="Who speaks when: plain random turns, --scripts replayed, or a model fitted on "
+            "--scripts (on AMI without). Defaults to replay with --scripts, else to fitted."
+        ),
     ] = None,
     scripts: Annotated[
-        list[Path] | None, Option(help="RTTM file or folder to replay; may come several times.")
+        list[Path] | None, Option(help="RTTM file or folder; may come several times.")
     ] = None,
     min_speakers: Annotated[
         int | None, Option(min=1, max=8, help="Fewest speakers of a conversation.")
     ] = None,
     max_speakers: Annotated[
-        int | None, Option(min=1, max=8, help="Most speakers. Defaults to 4 (random), 8 (replay).")
+        int | None, Option(min=1, max=8, help="Most speakers. Defaults to 4 (random), 8 (else).")
     ] = None,
     noise: Annotated[
         Path | None, Option(help="CSV of recorded noise: file, start, dur, class, split.")
@@ -207,14 +211,17 @@ def make_turns(
     """
     from ..simulation import BoundedTurns, RandomTurns, ReplayedTurns, read_rttm
     from ..simulation.config import MAX_SPEAKERS
+    from ..simulation.fitted import FittedTurns
+    from ..simulation.fitting import fit_turn_model
     from ..tasks.material import rttm_paths
 
     if kind is None:
-        kind = Turns.replay if scripts else Turns.random
-    if bool(scripts) != (kind == Turns.replay):
+        kind = Turns.replay if scripts else Turns.fitted
+    if kind == (Turns.random if scripts else Turns.replay):
         raise ValueError(
             f"--turns {kind.value} and {'no ' * (not scripts)}--scripts do not go together."
         )
+    meetings = read_rttm(rttm_paths(scripts)) if scripts else None
     low = 1 if min_speakers is None else min_speakers
     high = max_speakers
     if high is None:
@@ -222,16 +229,20 @@ def make_turns(
     if low > high:
         raise ValueError(f"min-speakers ({low}) must not be above max-speakers ({high}).")
     told = {"turns": kind.value, "speakers": [min_speakers, max_speakers]}
+    if meetings is not None:
+        told["scripts"] = digest(repr(meetings).encode())
     if kind == Turns.replay:
-        meetings = read_rttm(rttm_paths(scripts))
         source = ReplayedTurns(meetings, high)
         if duration_s > source.longest_s:
             raise ValueError(
                 f"no script lasts {duration_s:g} s: the longest lasts {source.longest_s:.0f} s."
             )
-        told["scripts"] = digest(repr(meetings).encode())
-    else:
+    elif kind == Turns.random:
         source = RandomTurns(low, high)
+    elif meetings is None:
+        source = FittedTurns.ami(high)
+    else:
+        source = FittedTurns(fit_turn_model(meetings), high)
     if min_speakers is not None:
         source = BoundedTurns(source, low, high)
     return source, told
@@ -251,6 +262,8 @@ def load_protocol(name: str, registry_yml: Path | None):
         warnings.filterwarnings("ignore", "Replacing existing .* protocol")
         if registry_yml is not None:
             registry.load_database(registry_yml)
+    # said of every file whose annotation is made for its audio: nothing to do about it
+    warnings.filterwarnings("ignore", "Existing precomputed key .* has been modified")
     known = sorted(registry)
     if name not in known:
         among = f"choose one of {', '.join(known)}" if known else "--registry names none"
