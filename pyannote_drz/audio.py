@@ -309,7 +309,8 @@ def _read(sound: soundfile.SoundFile, file: Mapping, frames: int = -1) -> Tensor
         raise ValueError(f"{_name(file)} is damaged: {error.error_string}") from error
     if len(samples) == 0 and frames != 0:
         raise ValueError(f"audio file {_name(file)} ends before the samples asked for.")
-    waveform = torch.from_numpy(samples.T.copy())  # (channel, time)
+    # One channel is not copied: hours of audio are in memory once.
+    waveform = torch.from_numpy(np.ascontiguousarray(samples.T))  # (channel, time)
     return F.pad(waveform, (0, max(0, frames - len(samples))))  # a file cut short
 
 

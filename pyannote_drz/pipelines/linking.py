@@ -28,7 +28,7 @@ class ChunkVoice(NamedTuple):
     vector : (voice_dim,) array
         Summed unit vectors: long and pure voices weigh more.
     seconds : float
-        Speech of that voice alone.
+        Speech of that voice.
     """
 
     chunk: int
@@ -140,8 +140,9 @@ def link(
     for _ in range(ROUNDS):
         totals = seeds.copy()
         np.add.at(totals, people, vectors)
-        chosen = _choose(vectors, seconds, chunks, totals, kept, people)
-        if (chosen == people).all():
+        chosen = _choose(vectors, seconds, chunks, totals, kept, people, threshold)
+        enough = min(min_people, len(kept))
+        if (chosen == people).all() or len(np.unique(chosen)) < enough:
             break
         people = chosen
     totals = seeds.copy()
@@ -185,7 +186,7 @@ def _group(vectors, chunks, threshold, min_people, known) -> np.ndarray:
     return people
 
 
-def _choose(vectors, seconds, chunks, totals, kept, people) -> np.ndarray:
+def _choose(vectors, seconds, chunks, totals, kept, people, threshold) -> np.ndarray:
     """Every chunk assigns its voices to different people, as alike as possible in all."""
     chosen = people.copy()
     edges = np.flatnonzero(np.diff(chunks)) + 1
@@ -197,6 +198,8 @@ def _choose(vectors, seconds, chunks, totals, kept, people) -> np.ndarray:
         for row, k in zip(*np.nonzero(mine), strict=True):
             rest = totals[kept[k]] - vectors[rows[row]]
             alike[row, k] = cosines(vectors[rows[row]][None], rest[None])[0, 0]
+            if np.linalg.norm(rest) < 1e-6:  # nobody else is that person
+                alike[row, k] = threshold
             alike[row, k] += 1e-6  # a tie changes nothing
         chosen[rows] = kept[alike.argmax(1)]  # holds for those who are too many
         for row, person in zip(*linear_sum_assignment(-alike[: len(kept)]), strict=True):

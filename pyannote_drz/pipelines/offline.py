@@ -20,7 +20,7 @@ from torch import Tensor
 from .chunks import Ask, Step, Written
 from .linking import ChunkVoice, link
 from .prompts import Person, cut, remember
-from .stitching import Chunk, Turn, alone, clip, merge, rejoin, seam, split
+from .stitching import Chunk, Turn, clip, merge, rejoin, seam, split
 
 # Whoever speaks less than 1 % of a file, or 10 s of a long one, is taken for somebody who speaks
 # more, if there is nothing else to tell them apart by than one or two short turns: a model that
@@ -167,7 +167,7 @@ def _link(
     for c, (turns, vectors) in enumerate(heard):
         for letter in sorted({turn.speaker for turn in turns}):
             rows = [i for i, turn in enumerate(turns) if turn.speaker == letter]
-            seconds = sum(end - start for i in rows for start, end in alone(turns[i], turns))
+            seconds = sum(turns[i].end - turns[i].start for i in rows)
             voices.append(ChunkVoice(c, vectors[rows].sum(0), seconds))
             places.append((c, letter))
     numbers, totals = link(
@@ -199,7 +199,8 @@ def _prompted(
     seconds = [dict.fromkeys((person.number for person in present), 0.0) for _ in chunks]
     for of_chunk, (turns, _) in zip(seconds, heard, strict=True):
         for turn in turns:
-            of_chunk[turn.speaker] += turn.end - turn.start
+            if turn.speaker in of_chunk:  # not only in what is left to a neighbour
+                of_chunk[turn.speaker] += turn.end - turn.start
     prompts: dict[tuple[int, ...], tuple[Tensor, ...]] = {}
     asks, prompted = [], []
     for c, chunk in enumerate(chunks):

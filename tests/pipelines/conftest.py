@@ -11,7 +11,12 @@ from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
 from pyannote_drz.pipelines.packaging import save_pretrained
 
 SAMPLE_RATE = 16000
-PARAMS = {"threshold": 0.0, "min_duration_off": 0.5}
+PARAMS = {
+    "threshold": 0.0,
+    "min_duration_off": 0.5,
+    "linking_threshold": 0.4,
+    "num_passes": 2,
+}
 
 
 @pytest.fixture(scope="session")

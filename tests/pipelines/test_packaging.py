@@ -1,10 +1,17 @@
 import pytest
 import torch
+import yaml
 from pyannote.audio import Model, Pipeline
 
 from pyannote_drz.pipelines.packaging import WEIGHTS, checkpoint_of, save_pretrained
+from pyannote_drz.pipelines.pix2seq import DEFAULTS
 
-PARAMS = {"threshold": 0.25, "min_duration_off": 0.5}
+PARAMS = {
+    "threshold": 0.25,
+    "min_duration_off": 0.5,
+    "linking_threshold": 0.3,
+    "num_passes": 1,
+}
 
 
 def files_in(folder) -> list[str]:
@@ -50,10 +57,25 @@ def test_what_does_not_load_does_not_replace(model, tmp_path):
     folder = save_pretrained(model, tmp_path, PARAMS)
     before = {name: (folder / name).read_bytes() for name in files_in(folder)}
 
-    for params in ({"threshold": 0.5}, {**PARAMS, "tempo": 1.0}):
+    for params in ({"tempo": 1.0}, {**PARAMS, "tempo": 1.0}):
         with pytest.raises(ValueError):
             save_pretrained(model, folder, params)
     with pytest.raises(ValueError, match="context"):
         save_pretrained(model, folder, PARAMS, context=7.0)
 
     assert {name: (folder / name).read_bytes() for name in files_in(folder)} == before
+
+
+def test_what_is_not_given_has_its_default(model, tmp_path):
+    """Folders from before a hyper-parameter existed load, and new ones tell all of them."""
+    folder = save_pretrained(model, tmp_path, {"threshold": 0.25})
+    params = Pipeline.from_pretrained(folder).parameters(instantiated=True)
+    assert params == {**DEFAULTS, "threshold": 0.25} and isinstance(params["num_passes"], int)
+
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["params"] == params
+    config["params"] = {"threshold": 0.5, "min_duration_off": 0.0}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    pipeline = Pipeline.from_pretrained(folder)
+    assert pipeline.instantiated
+    assert pipeline.parameters(instantiated=True) == {**DEFAULTS, **config["params"]}

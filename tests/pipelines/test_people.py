@@ -2,15 +2,19 @@
 
 import math
 
+import numpy as np
+import torch
+
 from pyannote_drz.pipelines.people import People
+from pyannote_drz.pipelines.prompts import Person
 from pyannote_drz.pipelines.stitching import Turn
 
 SPAN = (10.0, 12.0, 18.0)
 
 
-def meet(people: People, *turns: Turn, prompted=(), before=()) -> dict[int, int]:
+def meet(people: People, *turns: Turn, prompted=(), before=(), vectors=None) -> dict[int, int]:
     who = people.recognise(
-        list(turns), [people.known[number] for number in prompted], list(before), SPAN
+        list(turns), [people.known[number] for number in prompted], list(before), SPAN, vectors
     )
     return {letter: person.number for letter, person in who.items()}
 
@@ -20,7 +24,7 @@ def people_of(*last_heard: float, max_people: float = math.inf) -> People:
     people = People(max_people)
     people.recognise([Turn(13, 14, i, 1.0) for i in range(len(last_heard))], [], [], SPAN)
     for person, time in zip(people.known, last_heard, strict=True):
-        person.last_heard = time
+        person.last_heard, person.speech = time, 1.0
     return people
 
 
@@ -63,4 +67,28 @@ def test_no_more_people_than_allowed():
     people = people_of(5, 9, max_people=3)
     who = meet(people, Turn(13, 14, 0, 1.0), Turn(14, 15, 1, 1.0), Turn(15, 16, 2, 1.0))
     assert who == {0: 2, 1: 1, 2: 0}  # a newcomer, then who was heard last
-    assert len(people) == 3
+    assert len(people.known) == 3
+
+
+def test_a_voice_that_is_known_is_recognised():
+    people = people_of(5, 9)
+    people.threshold = 0.5
+    people.known[0].vector, people.known[1].vector = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    turns = Turn(13, 14, 0, 1.0), Turn(14, 15, 1, 1.0), Turn(15, 16, 2, 1.0)
+    vectors = np.array([[-1.0, -1.0], [0.2, 3.0], [2.0, 0.1]])
+    assert meet(people, *turns, vectors=vectors) == {0: 2, 1: 1, 2: 0}
+
+
+def test_nobody_new_is_made_of_a_glimpse():
+    people = people_of(5, 9)
+    assert meet(people, Turn(13, 13.2, 0, 1.0)) == {0: 1}  # who was heard last
+    assert meet(People(math.inf), Turn(13, 13.2, 0, 1.0)) == {0: 0}  # there is nobody else
+
+
+def test_enrolled_people_count_when_they_are_heard():
+    people = People(1, 0.5, [Person(0, name="ann", vector=np.array([1.0, 0.0]))])
+    assert len(people) == 0 and not people.full
+    stranger = np.array([[0.0, 1.0]])
+    assert meet(people, Turn(13, 14, 0, 1.0), vectors=stranger) == {0: 1}
+    people.remember([Turn(13, 14, 1, 1.0)], lambda start, end: torch.zeros(1))
+    assert people.full and [person.number for person in people.possible] == [1]

@@ -1,5 +1,6 @@
 import warnings
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -9,6 +10,8 @@ from pyannote.core import Annotation, Segment
 from pyannote.database import ProtocolFile
 from typer.testing import CliRunner
 
+from pyannote_drz.pipelines.chunks import Written
+from pyannote_drz.pipelines.output import VoicePrompts
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
 from pyannote_drz.pipelines.stitching import Turn
 
@@ -26,27 +29,38 @@ def wav(tmp_path, noise):
 def script(pipeline, monkeypatch, conversation: Annotation):
     """Make the model write the truth, with letters by arrival after those of prompts.
 
-    Voices are told from the samples: the value of each sample says who speaks.
+    Voices are told from the samples: the value of each sample says who speaks. Everybody has a
+    voice vector of their own. Only so many voices are written as there may be letters.
     """
     prompted_per_chunk = []
+    voices = dict.fromkeys(sorted(conversation.labels()))
+    for i, name in enumerate(voices):
+        voices[name] = np.eye(len(voices) + 1)[i]
 
-    def write(waveform, prompts, max_speakers):
+    def write(asks):
+        return [write_one(*ask) for ask in asks]
+
+    def write_one(waveform, prompts, max_speakers):
         start = float(waveform[0]) / RATE  # the file counts its samples
         names = []
-        if prompts is not None:
-            for voice, length in zip(prompts.waveforms[0], prompts.lengths[0], strict=True):
-                middle = float(voice[length // 2]) / RATE
-                (name,) = conversation.crop(Segment(middle - 0.01, middle + 0.01)).labels()
-                names.append(name)
+        for voice in prompts:
+            middle = float(voice[len(voice) // 4]) / RATE
+            (name,) = conversation.crop(Segment(middle - 0.01, middle + 0.01)).labels()
+            names.append(name)
         prompted_per_chunk.append(tuple(names))
-        chunk = Segment(start, start + len(waveform) / RATE)
-        turns = []
-        for segment, _, name in conversation.crop(chunk).itertracks(yield_label=True):
-            if name not in names:
-                names.append(name)
-            turns.append(Turn(segment.start - start, segment.end - start, names.index(name), 0.9))
         assert len(names) <= max_speakers <= 4
-        return turns
+        chunk = Segment(start, start + len(waveform) / RATE)
+        turns, vectors = [], []
+        inside = conversation.crop(chunk).itertracks(yield_label=True)
+        for segment, _, name in sorted(inside, key=lambda track: track[0]):
+            if name not in names and len(names) < max_speakers:
+                names.append(name)
+            if name in names:
+                letter = names.index(name)
+                turns.append(Turn(segment.start - start, segment.end - start, letter, 0.9))
+                vectors.append(segment.duration * np.append(voices[name], 1.0))
+        dim = len(voices) + 2
+        return Written(turns, np.array(vectors).reshape(-1, dim), np.ones(dim))
 
     monkeypatch.setattr(pipeline, "write", write)
     return prompted_per_chunk
@@ -71,7 +85,7 @@ def conversation_of(*turns: tuple[float, float, str]) -> Annotation:
 def test_output(pipeline, noise):
     output = pipeline(noise)
 
-    assert isinstance(output, DiarizeOutput) and output.speaker_embeddings is None
+    assert isinstance(output, DiarizeOutput)
     diarization, alone = output.speaker_diarization, output.exclusive_speaker_diarization
     assert diarization.uri == alone.uri == "noise"
     labels = diarization.labels()
@@ -82,6 +96,11 @@ def test_output(pipeline, noise):
     assert not alone.get_overlap()
     assert alone.get_timeline().support() == diarization.get_timeline().support()
     assert set(output.serialize()) == {"diarization", "exclusive_diarization"}
+    tracks = {(segment, track) for segment, track in diarization.itertracks()}
+    assert set(output.confidence) == tracks and set(output.prompts) <= set(labels)
+    assert all(0 < p <= 1 for p in output.confidence.values())
+    assert output.speaker_embeddings.shape == (len(labels), 16)
+    assert np.linalg.norm(output.speaker_embeddings, axis=1) == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 6])
@@ -166,8 +185,12 @@ def test_hooks(pipeline, noise):
         calls.append((step, artifact, completed, total))
 
     output = pipeline(noise, hook=hook)
-    chunks = [(completed, total) for step, _, completed, total in calls if step == "chunks"]
-    assert chunks == [(i, len(chunks) - 1) for i in range(len(chunks))] and len(chunks) > 10
+    for name in ("chunks", "prompted chunks"):
+        done = [(completed, total) for step, _, completed, total in calls if step == name]
+        assert done == [(0, 15), (15, 15)]
+    pipeline.batch_size = 4
+    assert pipeline(noise).confidence == pytest.approx(output.confidence, abs=1e-4)
+    assert [c[0] for c in calls if c[2] is None] == ["people", "turns", "diarization"]
     assert [call[0] for call in calls[-2:]] == ["turns", "diarization"]
     assert calls[-1][1] is output.speaker_diarization
     assert all(0 < turn.probability <= 1 for turn in calls[-2][1])
@@ -179,7 +202,7 @@ def test_pyannotes_own_hooks(pipeline, wav):
     file = {"audio": wav}
     with Hooks(ArtifactHook(), ProgressHook(transient=True), TimingHook()) as hook:
         pipeline(file, hook=hook)
-    assert file["timing"].keys() == {"total", "chunks"}
+    assert file["timing"].keys() == {"total", "chunks", "prompted chunks"}
     assert isinstance(file["artifact"]["diarization"], Annotation)
 
 
@@ -219,7 +242,14 @@ def test_defaults_need_no_instantiation(model, noise, pipeline):
 # ---- long files, with a model that writes the truth -----------------------------------------
 
 
-def test_seams_and_labels(pipeline, monkeypatch):
+def turns_of(diarization: Annotation) -> list[tuple]:
+    tracks = diarization.itertracks(yield_label=True)
+    return sorted((round(t.start, 2), round(t.end, 2), label) for t, _, label in tracks)
+
+
+@pytest.mark.parametrize("num_passes", [1, 2])
+@pytest.mark.parametrize("online", [False, True])
+def test_seams_and_labels(pipeline, monkeypatch, num_passes, online):
     conversation = conversation_of(
         (0.0, 3.0, "ann"),
         (2.5, 21.0, "bob"),  # over two seams, at 8 and 14 s
@@ -230,37 +260,220 @@ def test_seams_and_labels(pipeline, monkeypatch):
         (37.0, 44.0, "bob"),
     )
     prompted = script(pipeline, monkeypatch, conversation)
-    diarization = pipeline(counting(45)).speaker_diarization
+    pipeline.instantiate({"num_passes": num_passes})
+    diarization = pipeline(counting(45), online=online).speaker_diarization
 
     names = dict(zip(pipeline.classes(), ["ann", "bob", "cyd"], strict=False))
-    turns = sorted((t.start, t.end, names[label]) for t, label in diarization)
-    expected = sorted((t.start, t.end, label) for t, label in conversation)
-    assert [turn[2] for turn in turns] == [turn[2] for turn in expected]
-    for found, true in zip(turns, expected, strict=True):
-        assert found[:2] == pytest.approx(true[:2], abs=1e-3)
-    assert prompted[0] == () and prompted[1] == ("ann", "bob")
-    assert prompted[-1] == ("ann", "bob", "cyd")  # four letters: one is left for a newcomer
+    assert turns_of(diarization.rename_labels(names)) == turns_of(conversation)
+    if num_passes == 1:
+        assert set(prompted) == {()}
+    elif online:
+        assert prompted[0] == () and prompted[-1] == ("ann", "bob", "cyd")
+    else:
+        assert prompted[:7] == [()] * 7  # pass 1
+        assert set(prompted[7:]) == {("ann", "bob", "cyd")}
 
 
-def test_more_people_than_letters(pipeline, monkeypatch):
-    everybody = [f"person {i}" for i in range(7)]
-    order = everybody + everybody[-3:]  # the last three come back
-    turns = [(6.0 * i, 6.0 * i + 2, name) for i, name in enumerate(order)]
+@pytest.mark.parametrize("online", [False, True])
+def test_twelve_people_and_four_letters(pipeline, monkeypatch, online):
+    everybody = [f"person {i:02d}" for i in range(12)]
+    order = everybody + everybody[-3:] + everybody[:5]  # some come back
+    turns = [(4.0 * i, 4.0 * i + 3, name) for i, name in enumerate(order)]
     prompted = script(pipeline, monkeypatch, conversation_of(*turns))
-    diarization = pipeline(counting(60)).speaker_diarization
+    diarization = pipeline(counting(80), online=online).speaker_diarization
 
-    assert diarization.labels() == [f"SPEAKER_{i:02d}" for i in range(7)]
-    assert max(len(names) for names in prompted) == 3
+    names = dict(zip(pipeline.classes(), everybody, strict=False))
+    assert turns_of(diarization.rename_labels(names)) == turns_of(conversation_of(*turns))
+    assert max(len(names) for names in prompted) == (3 if online else 4)
+    if not online:  # who speaks in a chunk is prompted in it
+        chunks = [(6.0 * i, 6.0 * i + 10) for i in range(12)]
+        for (start, end), names in zip(chunks, prompted[13:], strict=False):
+            assert {name for s, e, name in turns if s < end and e > start} <= set(names)
+
+
+@pytest.mark.parametrize("online", [False, True])
+@pytest.mark.parametrize("most", [1, 2, 3, 5])
+def test_max_speakers_over_the_whole_file(pipeline, monkeypatch, online, most):
+    order = [f"person {i}" for i in (0, 1, 2, 0, 3, 4, 1, 5, 6, 0, 2, 1)]
+    turns = [(4.0 * i, 4.0 * i + 3, name) for i, name in enumerate(order)]
+    script(pipeline, monkeypatch, conversation_of(*turns))
+    output = pipeline(counting(50), online=online, max_speakers=most)
+    assert len(output.speaker_diarization.labels()) == most
+
+
+@pytest.mark.parametrize("wanted", [2, 3, 5])
+def test_min_speakers_splits_who_is_least_certain(pipeline, monkeypatch, wanted):
+    turns = [(3.0 * i, 3.0 * i + 2, "ann" if i % 3 else "bob") for i in range(12)]
+    script(pipeline, monkeypatch, conversation_of(*turns))
+    for asked in ({"min_speakers": wanted}, {"num_speakers": wanted}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            diarization = pipeline(counting(36), **asked).speaker_diarization
+        assert len(diarization.labels()) == wanted
+        assert [t[:2] for t in turns_of(diarization)] == [t[:2] for t in turns]
+
+
+def test_one_chunk_can_be_split(pipeline, monkeypatch):
+    script(pipeline, monkeypatch, conversation_of((0, 2, "ann"), (3, 5, "ann"), (6, 8, "ann")))
+    output = pipeline(counting(9), num_speakers=2)
+    assert len(output.speaker_diarization.labels()) == 2
+    assert set(output.prompts) == {"SPEAKER_00"}  # the new one was not asked for by the voice
 
 
 def test_somebody_without_prompt_is_recognised_at_the_seam(pipeline, monkeypatch):
     conversation = conversation_of((0.0, 9.5, "ann"), (6.2, 9.0, "bob"))  # bob is never alone
     script(pipeline, monkeypatch, conversation)
-    diarization = pipeline(counting(12)).speaker_diarization
-    assert sorted((round(t.start, 3), round(t.end, 3)) for t, _ in diarization) == [
-        (0.0, 9.5),
-        (6.2, 9.0),
+    for online in (False, True):
+        diarization = pipeline(counting(12), online=online).speaker_diarization
+        assert [turn[:2] for turn in turns_of(diarization)] == [(0.0, 9.5), (6.2, 9.0)]
+
+
+# ---- people known by name -------------------------------------------------------------------
+
+
+def enrolment(start: float, end: float) -> dict:
+    samples = torch.arange(round(start * RATE), round(end * RATE), dtype=torch.float32)
+    return {"waveform": samples, "sample_rate": RATE}
+
+
+@pytest.mark.parametrize("online", [False, True])
+@pytest.mark.parametrize("num_passes", [1, 2])
+def test_known_speakers(pipeline, monkeypatch, online, num_passes):
+    """The first minute is heard as recordings of known voices, the rest as the file."""
+    conversation = conversation_of(
+        (1, 8, "ann"), (21, 30, "bob"), (26, 27, "ann"), (41, 44, "eve"),  # known beforehand
+        (61, 64, "bob"), (65, 69, "cyd"), (70, 75, "ann"), (74, 76, "cyd"), (80, 85, "dan"),
+    )  # fmt: skip
+    script(pipeline, monkeypatch, conversation)
+    pipeline.instantiate({"num_passes": num_passes})
+    known = {"Ann": enrolment(0, 20), "Bob": enrolment(20, 40), "Eve": enrolment(40, 44)}
+    file = enrolment(60, 90)
+    output = pipeline(file, known_speakers=known, online=online)
+
+    names = {"Ann": "ann", "Bob": "bob", "SPEAKER_00": "cyd", "SPEAKER_01": "dan"}
+    told = turns_of(output.speaker_diarization.rename_labels(names))
+    spoken = [turn for turn in turns_of(conversation) if turn[0] > 60]
+    assert [turn[2] for turn in told] == [turn[2] for turn in spoken]
+    assert set(output.prompts) == set(names)  # nobody hears Eve
+    assert output.prompts["SPEAKER_00"]["segments"] != []
+
+
+def test_prompts_are_saved_and_known_in_the_next_file(pipeline, monkeypatch, tmp_path):
+    conversation = conversation_of((1, 4, "ann"), (5, 9, "bob"), (20, 24, "bob"), (25, 27, "cyd"))
+    script(pipeline, monkeypatch, conversation)
+    monday = pipeline(enrolment(0, 10)).prompts
+    assert list(monday) == ["SPEAKER_00", "SPEAKER_01"]
+    assert monday["SPEAKER_01"]["segments"] == [(5, 9)]
+    assert monday["SPEAKER_01"]["confidence"] == pytest.approx(0.9)
+
+    path = VoicePrompts({"Ann": monday["SPEAKER_00"], "Bob": monday["SPEAKER_01"]}).save(
+        tmp_path / "team.safetensors"
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["team.safetensors"]
+    team = VoicePrompts.load(path)
+    assert torch.equal(team["Bob"].pop("waveform"), monday["SPEAKER_01"].pop("waveform"))
+    assert team["Bob"]["confidence"] == monday["SPEAKER_01"]["confidence"]
+    tuesday = pipeline(enrolment(19, 29), known_speakers=VoicePrompts.load(path))
+    assert tuesday.speaker_diarization.labels() == ["Bob", "SPEAKER_00"]
+
+    for bad in ("nowhere.safetensors", __file__):
+        with pytest.raises(ValueError, match="cannot read voices from"):
+            VoicePrompts.load(bad)
+
+
+def test_bad_known_speakers(pipeline, monkeypatch, noise):
+    script(pipeline, monkeypatch, conversation_of((50, 60, "ann")))
+    for known, message in (
+        ([1], "must map names to recordings, got list"),
+        ({"": enrolment(0, 1)}, "must have a name, got ''"),
+        ({"ann": "nowhere.wav"}, "nowhere.wav"),
+        ({"ann": enrolment(0, 20)}, "no voice was heard in the recording of known speaker 'ann'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pipeline(counting(20), known_speakers=known)
+
+
+# ---- streams --------------------------------------------------------------------------------
+
+
+def test_a_stream_is_an_online_file_whatever_its_blocks(pipeline, noise):
+    waveform = noise["waveform"][:, : 33 * RATE + 123]
+    options = {"step": 1.5, "lookahead": 1.0}
+    expected = pipeline({**noise, "waveform": waveform}, online=True, **options)
+    assert expected.speaker_diarization
+    for size in (0.3, 2.5, 100):
+        stream = pipeline.stream(waveform.split(round(size * RATE), dim=1), **options)
+        updates = list(stream)
+        assert stream.latency == 2.5
+        assert stream.output.confidence == expected.confidence
+        assert turns_of(stream.output.speaker_diarization) == turns_of(expected.speaker_diarization)
+        assert updates[0].start == 0 and updates[-1].end == waveform.shape[1] / RATE
+        for update, following in zip(updates, updates[1:], strict=False):
+            assert update.end == following.start
+        for update in updates:
+            for turn, _ in update.diarization.itertracks():
+                assert update.start <= turn.start < turn.end <= update.end
+
+
+def test_a_stream_tells_as_late_as_it_says_and_looks_no_further(pipeline, noise):
+    read = []
+
+    def blocks():
+        for block in noise["waveform"][:, : 20 * RATE].split(RATE // 10, dim=1):
+            read.append(block.shape[1])
+            yield block
+
+    stream = pipeline.stream(blocks(), step=1.0, lookahead=0.5)
+    for update in stream:
+        assert sum(read) / RATE - update.start <= stream.latency + 0.1
+
+
+def test_a_stream_at_another_rate(pipeline, wav):
+    samples, rate = soundfile.read(wav, dtype="float32")
+    expected = pipeline(wav, online=True)
+    stream = pipeline.stream(iter(torch.tensor(samples.T).split(1000, dim=1)), rate)
+    assert list(stream) and turns_of(stream.output.speaker_diarization) == turns_of(
+        expected.speaker_diarization
+    )
+
+
+def test_bad_streams(pipeline):
+    for options, message in (
+        ({"step": 0.0}, "step must be a number of seconds, got 0.0"),
+        ({"lookahead": -1.0}, "lookahead must be a number of seconds, got -1.0"),
+        ({"step": 9.0, "lookahead": 2.0}, "must fit into a chunk of 10 s, got 9 and 2 s"),
+        ({"sample_rate": 0}, "sample_rate must be a number of hertz, got 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pipeline.stream([], **options)
+    for block in (torch.zeros(3, dtype=torch.int16), torch.tensor([float("nan")])):
+        with pytest.raises(ValueError, match="a block"):
+            list(pipeline.stream([block]))
+    assert list(pipeline.stream([])) == []
+
+
+# ---- many files -----------------------------------------------------------------------------
+
+
+def test_files_of_a_list_share_batches(pipeline, noise, monkeypatch):
+    starts = (0, 31, 55)
+    files = [
+        {**noise, "waveform": noise["waveform"][:, s * RATE : (s + 24) * RATE], "uri": str(s)}
+        for s in starts
     ]
+    alone = {file["uri"]: pipeline(file) for file in files}
+    sizes, write = [], pipeline.write
+    monkeypatch.setattr(pipeline, "write", lambda asks: sizes.append(len(asks)) or write(asks))
+    for file, output in pipeline(files):
+        expected = alone[file["uri"]]
+        assert output.confidence == pytest.approx(expected.confidence, abs=1e-4)
+    assert sizes[0] == 3 * 4 and len(sizes) <= 4
+
+
+def test_pipeline_kwargs_of_a_list(pipeline, noise):
+    files = [{**noise, "uri": "one", "pipeline_kwargs": {"max_speakers": 1}}, {**noise, "uri": "2"}]
+    one, free = (output.speaker_diarization for _, output in pipeline(files))
+    assert len(one.labels()) == 1 < len(free.labels())
 
 
 # ---- pyannote's own tools -------------------------------------------------------------------
@@ -276,7 +489,7 @@ def test_optimizer_scores_what_it_gets(pipeline, noise):
     for file in files:
         file["waveform"] = file["waveform"][:, : 20 * RATE]
     best = Optimizer(pipeline).tune(files, n_iterations=1, show_progress=False)
-    assert set(best["params"]) == {"threshold", "min_duration_off"}
+    assert set(best["params"]) == set(pipeline.default_parameters())
 
 
 def test_pyannote_audio_apply_without_ffmpeg(folder, wav, monkeypatch):

@@ -2,7 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyannote_drz.pipelines.stitching import Chunk, Turn, clip, exclusive, merge, split
+from pyannote_drz.pipelines.stitching import (
+    Chunk,
+    Turn,
+    alone,
+    clip,
+    exclusive,
+    merge,
+    rejoin,
+    seam,
+    split,
+)
 
 
 def test_a_short_file_is_one_chunk():
@@ -38,6 +48,33 @@ def test_chunks_tile_the_file(num_samples, duration, data):
 def test_clip():
     turns = [Turn(0, 2, 0, 0.5), Turn(1, 9, 1, 0.5), Turn(8, 9, 0, 0.5)]
     assert clip(turns, 2, 8) == [Turn(2, 8, 1, 0.5)]
+
+
+def test_alone():
+    turns = [Turn(0, 10, 0, 1), Turn(2, 4, 1, 1), Turn(3, 5, 2, 1), Turn(9, 12, 1, 1)]
+    assert alone(turns[0], turns) == [(0, 2), (5, 9)]
+    assert alone(turns[1], turns) == []
+    assert alone(turns[3], turns) == [(10, 12)]
+    assert alone(turns[0], turns[:1]) == [(0, 10)]  # its own turns are no overlap
+
+
+def test_the_seam_is_where_the_fewest_turns_are_cut():
+    left = [Turn(3, 9.5, 0, 1.0)]
+    right = [Turn(9.2, 9.4, 1, 1.0), Turn(11, 15, 1, 1.0)]
+    assert seam(left, right, nominal=9.3, width=1) == 9.5
+    assert seam(left, right, nominal=9.25, width=0.06) == 9.2  # one is cut, of two
+    assert seam([Turn(0, 20, 0, 1.0)], [], nominal=9.0, width=1) == 9.0  # no way around
+
+
+def test_a_turn_cut_by_a_seam_has_one_speaker():
+    left, right = [Turn(2, 11, 0, 1.0)], [Turn(8, 12, 1, 1.0), Turn(12, 13, 0, 1.0)]
+    left, right = rejoin(left, right, seam=9, both=(8, 11))
+    assert [turn.speaker for turn in left + right] == [0, 0, 0]  # 7 s before, 3 s after
+
+    both_go_on = [Turn(2, 11, 0, 1.0)], [Turn(8, 12, 1, 1.0), Turn(8, 13, 0, 1.0)]
+    assert rejoin(*both_go_on, seam=9, both=(8, 11)) == both_go_on
+    something_else = [Turn(2, 9.1, 0, 1.0)], [Turn(8.8, 12, 1, 1.0)]
+    assert rejoin(*something_else, seam=9, both=(8, 11)) == something_else
 
 
 def test_merge_joins_what_touches():
