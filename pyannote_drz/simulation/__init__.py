@@ -4,6 +4,7 @@ from .channels import ChannelConfig
 from .config import PromptConfig, SimulationConfig
 from .mixing import Batch, Conversation, Simulator
 from .noises import NoiseBank, NoiseConfig
+from .room_bank import RoomBank
 from .rooms import RoomConfig
 from .turns import BoundedTurns, MixedTurns, RandomTurns, ReplayedTurns, Turn, read_rttm
 from .voices import VoiceBank, VoiceFile
@@ -19,6 +20,7 @@ __all__ = [
     "PromptConfig",
     "RandomTurns",
     "ReplayedTurns",
+    "RoomBank",
     "RoomConfig",
     "SimulationConfig",
     "Simulator",

@@ -10,6 +10,7 @@ from .channels import clip_peaks, draw_channel, transmit
 from .config import MAX_SPEAKERS, SimulationConfig
 from .dials import log_uniform, uniform
 from .noises import NoiseBank, NoiseStyle, add_noise, draw_noise, draw_style
+from .room_bank import RoomBank
 from .rooms import convolve, draw_room
 from .scenes import WHOLE_SAMPLES, Scene, margin_s, windows
 from .slices import FADE, SAMPLE_RATE, lay
@@ -90,6 +91,8 @@ class Simulator:
     config : SimulationConfig
     noises : NoiseBank, optional
         Without it no recorded noise is heard.
+    rooms : RoomBank, optional
+        Without it all rooms are the statistical model's.
     """
 
     def __init__(
@@ -98,9 +101,11 @@ class Simulator:
         turns: TurnSource,
         config: SimulationConfig,
         noises: NoiseBank | None = None,
+        rooms: RoomBank | None = None,
     ):
-        self.bank, self.turns, self.config, self.noises = bank, turns, config, noises
-        self._tables: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}  # per device
+        self.bank, self.turns, self.config = bank, turns, config
+        self.noises, self.rooms = noises, rooms
+        self._tables: dict[str, tuple[torch.Tensor | None, ...]] = {}  # per device
 
     def __getstate__(self) -> dict:
         """Leave what lies on devices behind: workers only draw."""
@@ -158,7 +163,8 @@ class Simulator:
             reel, level = reels[turn.speaker], levels[turn.speaker]
             rows += reel.fill(begin, min(end, num_samples), turn.speaker, level)
         bleeds = self._draw_bleeds(rng, num_samples, voices, present)
-        places = draw_room(rng, config.rooms, len(voices), 1)  # everybody's, then the bleeds'
+        # everybody's place, then the bleeds'
+        places = draw_room(rng, config.rooms, len(voices), 1, bank=self.rooms)
         style = draw_style(rng, config.noise, self.noises)
         channel = draw_channel(rng, config.channel)
         chunk = Scene(
@@ -251,7 +257,7 @@ class Simulator:
             rows = rows + [(a, b, at + shift, *rest) for a, b, at, *rest in spoken]
         places = places[[speaker, other]]
         if rng.random() < config.prompts.other_room_share:
-            places = draw_room(rng, config.rooms, 2)
+            places = draw_room(rng, config.rooms, 2, bank=self.rooms)
             style = draw_style(rng, config.noise, self.noises)
             channel = draw_channel(rng, config.channel)
         longest = self._prompt_samples()
@@ -313,8 +319,9 @@ class Simulator:
         per_block = max(1, BLOCK_SAMPLES.get(device.type, 2**22) // num_samples)
         if str(device) not in self._tables:
             noises = None if self.noises is None else self.noises.samples.to(device)
-            self._tables[str(device)] = (self.bank.samples.to(device), noises)
-        voices, noises = self._tables[str(device)]
+            banked = None if self.rooms is None else self.rooms.responses.to(device)
+            self._tables[str(device)] = (self.bank.samples.to(device), noises, banked)
+        voices, noises, banked = self._tables[str(device)]
         out = torch.empty(len(scenes), num_samples, device=device)
         for first in range(0, len(scenes), per_block):
             block = scenes[first : first + per_block]
@@ -337,7 +344,7 @@ class Simulator:
                 tracks = torch.zeros(int(own.sum()), num_samples, device=device)
                 lay(voices, slices[own[place_of]], tracks)
                 response_samples = int(self.config.rooms.rt60_s[1] * SAMPLE_RATE)
-                tracks = convolve(tracks, places[own], response_samples)
+                tracks = convolve(tracks, places[own], response_samples, banked)
                 parts = np.bincount(scene_of[own], minlength=len(block)).tolist()
                 audio += torch.stack([part.sum(0) for part in tracks.split(parts)])
             add_noise(audio, [scene.noise for scene in block], noises)

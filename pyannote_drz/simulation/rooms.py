@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from .dials import Dials, log_uniform, uniform
+from .room_bank import RoomBank
 from .slices import SAMPLE_RATE
 
 NUM_ECHOES = 8  # the six walls' reflections and a few of second order
@@ -30,6 +31,7 @@ PLACE = np.dtype(
         ("tail", np.int64),  # first sample in the noise table
         ("echo_delay", np.int64, NUM_ECHOES),  # in samples after the direct sound
         ("echo_gain", np.float32, NUM_ECHOES),  # before normalisation
+        ("banked", np.int64),  # response in the room bank, -1: the model's
     ]
 )
 
@@ -42,6 +44,7 @@ class RoomConfig(Dials):
     rt60_s: tuple[float, float] = (0.1, 0.8)  # offices to lecture rooms; FastMSS: 0.1..0.7
     volume_m3: tuple[float, float] = (30.0, 300.0)  # small office to large meeting room
     distance_m: tuple[float, float] = (0.2, 4.0)  # near microphone to the table's far end
+    bank_share: float = 0.5  # of those conversations, heard through a bank's room if there is one
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,7 +64,11 @@ def noise_table(device: str) -> torch.Tensor:
 
 
 def draw_room(
-    rng: np.random.Generator, config: RoomConfig, num_near: int, num_far: int = 0
+    rng: np.random.Generator,
+    config: RoomConfig,
+    num_near: int,
+    num_far: int = 0,
+    bank: RoomBank | None = None,
 ) -> np.ndarray:
     """Draw one room and the places of some people in it.
 
@@ -71,6 +78,8 @@ def draw_room(
         People who take part, at `config.distance_m` of the microphone.
     num_far : int
         People further away than the farthest of those: next door, in the corridor.
+    bank : RoomBank, optional
+        Whose rooms are taken `config.bank_share` of the time.
 
     Returns
     -------
@@ -96,6 +105,9 @@ def draw_room(
     spread = distance_m[:, None] / (distance_m[:, None] + delays * AIR_M_S)
     sign = rng.choice([-1.0, 1.0], (count, NUM_ECHOES))
     places["echo_gain"] = sign * spread * rng.uniform(0.6, 0.9, (count, NUM_ECHOES))
+    places["banked"] = -1
+    if bank is not None and rng.random() < config.bank_share:
+        places["banked"] = bank.draw(rng, num_near, num_far)
     return places
 
 
@@ -130,16 +142,35 @@ def responses(places: np.ndarray, num_samples: int, device: torch.device) -> tor
     return response
 
 
-def convolve(tracks: torch.Tensor, places: np.ndarray, response_samples: int) -> torch.Tensor:
+def convolve(
+    tracks: torch.Tensor,
+    places: np.ndarray,
+    response_samples: int,
+    banked: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Hear every track from its place, in place; dry tracks stay as they are.
 
-    `tracks` is (tracks, samples), `places` (tracks,) of `PLACE`; same shape out.
+    Parameters
+    ----------
+    tracks : Tensor
+        (tracks, samples)
+    places : ndarray
+        (tracks,) of `PLACE`.
+    response_samples : int
+        Longer responses are cut there.
+    banked : Tensor, optional
+        Responses of the room bank, on the device of `tracks`.
+
+    Returns
+    -------
+    tracks : Tensor
+        (tracks, samples)
     """
     wet = np.flatnonzero(places["wet"])
     if len(wet) == 0:
         return tracks
     num_samples = tracks.shape[1]
-    response = responses(places[wet], response_samples, tracks.device)
+    response = _responses_of(places[wet], response_samples, tracks.device, banked)
     size = fast_length(num_samples + response_samples)
     index = slice(None)
     if len(wet) < len(places):
@@ -148,6 +179,24 @@ def convolve(tracks: torch.Tensor, places: np.ndarray, response_samples: int) ->
     spectrum *= torch.fft.rfft(response, size)
     tracks[index] = torch.fft.irfft(spectrum, size)[:, :num_samples]
     return tracks
+
+
+def _responses_of(
+    places: np.ndarray, num_samples: int, device: torch.device, banked: torch.Tensor | None
+) -> torch.Tensor:
+    """(places, num_samples) responses of the model, or of the bank where it was drawn."""
+    rows = places["banked"]
+    if (rows < 0).all():
+        return responses(places, num_samples, device)
+    response = torch.zeros(len(places), num_samples, device=device)
+    modelled, taken = np.flatnonzero(rows < 0), np.flatnonzero(rows >= 0)
+    if len(modelled):
+        response[torch.from_numpy(modelled).to(device)] = responses(
+            places[modelled], num_samples, device
+        )
+    found = banked[torch.from_numpy(rows[taken]).to(device), :num_samples]
+    response[torch.from_numpy(taken).to(device), : found.shape[1]] = found
+    return response
 
 
 @lru_cache(maxsize=64)

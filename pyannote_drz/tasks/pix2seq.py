@@ -32,6 +32,7 @@ from ..simulation import (
     NoiseBank,
     RandomTurns,
     ReplayedTurns,
+    RoomBank,
     SimulationConfig,
     Simulator,
     VoiceBank,
@@ -92,6 +93,9 @@ class SyntheticPix2SeqDiarization(Task):
         Share of conversations that follow `scripts`; the others are plain random turns.
     noise : path, optional
         CSV manifest of recorded noise, see `pyannote_drz.simulation.NoiseBank`.
+    rooms : path, optional
+        NPZ file of room responses, see `pyannote_drz.simulation.RoomBank`. Validation does without:
+        it stays comparable, and never hears rooms that were trained in.
     simulation : dict or SimulationConfig, optional
         Dials of the simulator.
     prompt_ratio : float, optional
@@ -131,6 +135,7 @@ class SyntheticPix2SeqDiarization(Task):
         random_turns: Mapping | None = None,
         scripts_ratio: float = 0.5,
         noise: str | Path | None = None,
+        rooms: str | Path | None = None,
         simulation: Mapping | SimulationConfig | None = None,
         prompt_ratio: float = 0.5,
         real: SpeakerDiarizationProtocol | None = None,
@@ -176,7 +181,7 @@ class SyntheticPix2SeqDiarization(Task):
         self.chunks_per_epoch = chunks_per_epoch
         self.validation_conversations = validation_conversations
         self.scripts, self.scripts_ratio, self.random_turns = scripts, scripts_ratio, random_turns
-        self.noise = noise
+        self.noise, self.rooms = noise, rooms
         self.simulation = _configured(SimulationConfig, simulation)
         self.prompt_ratio = prompt_ratio
         self.real, self.real_ratio = real, real_ratio
@@ -229,7 +234,10 @@ class SyntheticPix2SeqDiarization(Task):
         def noises(split: str) -> NoiseBank | None:
             return self.noise and NoiseBank.from_manifest(self.noise, split)
 
-        self.simulator = Simulator(self._bank("train"), turns, self.simulation, noises("train"))
+        rooms = self.rooms and RoomBank.from_file(self.rooms)
+        self.simulator = Simulator(
+            self._bank("train"), turns, self.simulation, noises("train"), rooms
+        )
         self.validation_simulator = Simulator(
             self._bank("development"), turns, self.simulation, noises("test")
         )

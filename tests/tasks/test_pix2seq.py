@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, Trainer
 from pyannote.audio.core.task import Problem, Resolution
 
 from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
-from pyannote_drz.simulation import Batch, Conversation, SimulationConfig
+from pyannote_drz.simulation import Batch, Conversation, RoomBank, SimulationConfig
 from pyannote_drz.tasks.objective import Objective
 from pyannote_drz.tasks.pix2seq import SyntheticPix2SeqDiarization
 from pyannote_drz.tasks.real import RealChunk
@@ -129,6 +129,17 @@ def test_second_setup_is_free(make, monkeypatch):
     simulator, bank = task.simulator, task.simulator.bank
     task.setup("fit")
     assert task.simulator is simulator and task.simulator.bank is bank
+
+
+def test_rooms(make, tmp_path):
+    response = np.eye(1, 100)  # a direct sound
+    RoomBank(response, np.zeros(1, int)).save(tmp_path / "rooms.npz")
+    task = make(rooms=str(tmp_path / "rooms.npz"))
+    task.setup()
+    assert len(task.simulator.rooms) == 1
+    assert task.validation_simulator.rooms is None
+    with pytest.raises(ValueError, match="room bank 'nowhere.npz' is missing"):
+        make(rooms="nowhere.npz").setup()
 
 
 def test_train_iter(make, monkeypatch):
