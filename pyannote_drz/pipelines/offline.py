@@ -142,13 +142,7 @@ def diarize(
     hook("people", [person.number for person in present])
 
     if settings.num_passes > 1 and any(person.voice for person in present):
-        asks, prompted = _prompted(waveform, chunks, heard, present, settings)
-        written = yield Step("prompted chunks", asks)
-        again = [in_file(w, c, settings) for w, c in zip(written, chunks, strict=True)]
-        heard = [
-            named(new, _recognise(new, old, numbers))
-            for new, old, numbers in zip(again, heard, prompted, strict=True)
-        ]
+        heard = yield from hear_again(waveform, chunks, heard, present, settings)
         emitted = stitch(chunks, heard, settings)
     turns = merge((turn for some in emitted for turn in some), settings.min_duration_off)
     return People(turns, people, _vectors(turns, heard))
@@ -182,6 +176,38 @@ def _link(
     for (c, letter), number in zip(places, numbers.tolist(), strict=True):
         who[c][letter] = number
     return who, totals
+
+
+def hear_again(
+    waveform: Tensor,
+    chunks: list[Chunk],
+    heard: list[Heard],
+    present: list[Person],
+    settings: Settings,
+) -> Generator[Step, list[Written], list[Heard]]:
+    """Pass 2: write every chunk once more, prompted with its people.
+
+    Parameters
+    ----------
+    waveform : (samples,) Tensor
+    chunks : list of Chunk
+    heard : list of Heard
+        Of pass 1; speakers are numbers of people.
+    present : list of Person
+    settings : Settings
+
+    Returns
+    -------
+    heard : list of Heard
+        Speakers are numbers of people.
+    """
+    asks, prompted = _prompted(waveform, chunks, heard, present, settings)
+    written = yield Step("prompted chunks", asks)
+    again = [in_file(w, c, settings) for w, c in zip(written, chunks, strict=True)]
+    return [
+        named(new, _recognise(new, old, numbers))
+        for new, old, numbers in zip(again, heard, prompted, strict=True)
+    ]
 
 
 def _prompted(

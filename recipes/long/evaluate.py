@@ -1,0 +1,356 @@
+"""Long recordings, measured: prompts, people known by name, streams, memory.
+
+    python recipes/long/evaluate.py prompts PIPELINE PROTOCOL --registry database.yml
+    python recipes/long/evaluate.py prompts PIPELINE PROTOCOL --registry database.yml --join 3
+    python recipes/long/evaluate.py enrolment PIPELINE PROTOCOL --registry database.yml
+    python recipes/long/evaluate.py online PIPELINE PROTOCOL --registry database.yml
+    python recipes/long/evaluate.py memory PIPELINE PROTOCOL --registry database.yml --hours 4
+
+No collar, overlap scored. What they need: README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+import warnings
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import torch
+import typer
+from pyannote.audio import Pipeline
+from pyannote.core import Annotation, Segment, Timeline
+from pyannote.database import registry
+from pyannote.metrics.diarization import DiarizationErrorRate
+from torch import Tensor
+
+from pyannote_drz.audio import Audio
+from pyannote_drz.evaluate import hardware, protocol_files
+from pyannote_drz.pipelines.chunks import Ask, Step, run
+from pyannote_drz.pipelines.offline import Heard, hear_again, in_file, named, stitch
+from pyannote_drz.pipelines.output import annotate
+from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
+from pyannote_drz.pipelines.prompts import Person, remember
+from pyannote_drz.pipelines.stitching import Turn, merge, split
+
+BLOCK_S = 300.0  # s; joined meetings take turns of that length
+ENROLLED_S = 120.0  # s; that much of a meeting is where recordings of its people are cut from
+
+
+class Meeting(NamedTuple):
+    """A recording at 16 kHz, (samples,), and who spoke when."""
+
+    uri: str
+    waveform: Tensor
+    reference: Annotation
+    uem: Timeline
+
+
+def meetings(protocol: str, registry_yml: Path, join: int, limit: int | None) -> list[Meeting]:
+    """The development files of a protocol; `join` of them become one, in blocks of 5 minutes."""
+    with warnings.catch_warnings():  # pyannote.database loads ./database.yml by itself
+        warnings.filterwarnings("ignore", "Replacing existing .* protocol")
+        registry.load_database(registry_yml)
+    audio, found = Audio(16000, mono="downmix"), []
+    for file in protocol_files(protocol, "development")[: None if limit is None else limit * join]:
+        reference = Annotation(uri=file["uri"])
+        for segment, track, label in file["annotation"].itertracks(yield_label=True):
+            reference[segment, track] = f"{file['uri']} {label}" if join > 1 else label
+        found.append(Meeting(file["uri"], audio(file)[0][0], reference, file["annotated"]))
+    groups = [found[i : i + join] for i in range(0, len(found) - join + 1, join)]
+    return [joined(group) if join > 1 else group[0] for group in groups]
+
+
+def joined(group: list[Meeting]) -> Meeting:
+    """Meetings that take turns: as many people as they have together."""
+    reference, parts, uem = Annotation(uri="joined"), [], []
+    duration = min(len(meeting.waveform) for meeting in group) / 16000
+    at = 0.0
+    for first in torch.arange(0, duration, BLOCK_S).tolist():
+        last = min(first + BLOCK_S, duration)
+        for meeting in group:
+            parts.append(meeting.waveform[round(first * 16000) : round(last * 16000)])
+            inside = meeting.reference.crop(Segment(first, last))
+            for segment, _, label in inside.itertracks(yield_label=True):
+                moved = Segment(segment.start - first + at, segment.end - first + at)
+                reference[moved, reference.new_track(moved)] = label
+            uem.append(Segment(at, at + last - first))
+            at += last - first
+    return Meeting("+".join(m.uri for m in group), torch.cat(parts), reference, Timeline(uem))
+
+
+def swaps(reference: Annotation, hypothesis: Annotation) -> int:
+    """How often a person is called otherwise than in their turn before."""
+    number = 0
+    for label in reference.labels():
+        before = None
+        for turn in reference.label_timeline(label):
+            said = hypothesis.crop(turn)
+            if said:
+                now = said.argmax()
+                number += before is not None and now != before
+                before = now
+    return number
+
+
+class Tally:
+    """Pooled errors of one way to do it."""
+
+    def __init__(self):
+        self.metric, self.parts = DiarizationErrorRate(), {}
+        self.swaps = self.hours = 0.0
+
+    def add(self, meeting: Meeting, hypothesis: Annotation) -> None:
+        detail = self.metric(meeting.reference, hypothesis, uem=meeting.uem, detailed=True)
+        for name, seconds in detail.items():
+            self.parts[name] = self.parts.get(name, 0.0) + seconds
+        self.swaps += swaps(meeting.reference, hypothesis)
+        self.hours += len(meeting.waveform) / 16000 / 3600
+
+    def row(self, name: str) -> str:
+        names = ("missed detection", "false alarm", "confusion")
+        rates = [100 * self.parts[part] / self.parts["total"] for part in names]
+        figures = " | ".join(f"{rate:.1f}" for rate in [sum(rates), *rates])
+        return f"| {name} | {figures} | {self.swaps / self.hours:.0f} |"
+
+
+HEAD = (
+    "| | DER % | miss | false alarm | confusion | label swaps an hour |\n|---|--:|--:|--:|--:|--:|"
+)
+
+
+def chunkwise(pipeline: Pix2SeqDiarization, meeting: Meeting) -> tuple[Annotation, Annotation]:
+    """Pass 1 alone: letters as they are, and letters of each chunk mapped as well as possible."""
+    settings, rate = pipeline.settings, pipeline.settings.sample_rate
+    chunks = split(
+        len(meeting.waveform), round(settings.duration * rate), round(settings.context * rate)
+    )
+
+    def listen():
+        letters = settings.num_letters
+        return (
+            yield Step(
+                "chunks", [Ask(meeting.waveform[c.start : c.stop], (), letters) for c in chunks]
+            )
+        )
+
+    (written,) = run([(listen(), quiet)], pipeline.write, pipeline.batch_size)
+    heard = [in_file(w, c, settings) for w, c in zip(written, chunks, strict=True)]
+    labels = meeting.reference.labels()
+    best = []
+    for c, (turns, vectors) in enumerate(heard):
+        span = Segment(chunks[c].start / rate, chunks[c].stop / rate)
+        said = annotate(turns, {k: str(k) for k in range(settings.num_letters)}, meeting.uri)
+        mapping = DiarizationErrorRate().optimal_mapping(meeting.reference.crop(span), said)
+        who = {k: 1000 * (c + 1) + k for k in range(settings.num_letters)}  # nobody
+        who |= {int(letter): labels.index(label) for letter, label in mapping.items()}
+        best.append(named(Heard(turns, vectors), who))
+
+    def whole(some: list[Heard]) -> Annotation:
+        turns = merge(
+            (turn for part in stitch(chunks, some, settings) for turn in part),
+            settings.min_duration_off,
+        )
+        return annotate(turns, {turn.speaker: str(turn.speaker) for turn in turns}, meeting.uri)
+
+    return whole(heard), whole(best)
+
+
+def oracle(pipeline: Pix2SeqDiarization, meeting: Meeting) -> Annotation:
+    """Pass 2 with prompts cut by the reference."""
+    settings, rate = pipeline.settings, pipeline.settings.sample_rate
+    labels = meeting.reference.labels()
+    turns = [
+        Turn(segment.start, segment.end, labels.index(label), 1.0)
+        for segment, _, label in meeting.reference.itertracks(yield_label=True)
+    ]
+
+    def cut(start: float, end: float) -> Tensor:
+        return meeting.waveform[round(start * rate) : round(end * rate)]
+
+    people = [Person(number) for number in range(len(labels))]
+    for person in people:
+        remember(person, turns, cut)
+    chunks = split(
+        len(meeting.waveform), round(settings.duration * rate), round(settings.context * rate)
+    )
+    true = []
+    for chunk in chunks:
+        inside = [t for t in turns if t.end > chunk.start / rate and t.start < chunk.stop / rate]
+        true.append(Heard(inside, torch.zeros(len(inside), 1).numpy()))
+    job = hear_again(meeting.waveform, chunks, true, people, settings)
+    (heard,) = run([(job, quiet)], pipeline.write, pipeline.batch_size)
+    told = [turn for part in stitch(chunks, heard, settings) for turn in part]
+    told = merge(told, settings.min_duration_off)
+    return annotate(told, dict(enumerate(labels)), meeting.uri)
+
+
+def quiet(*args, **kwargs) -> None:
+    """No progress."""
+
+
+def as_file(meeting: Meeting) -> dict:
+    return {"waveform": meeting.waveform[None], "sample_rate": 16000, "uri": meeting.uri}
+
+
+def load(folder: Path) -> Pix2SeqDiarization:
+    if not folder.exists():
+        raise typer.BadParameter(f"there is no pipeline in {str(folder)!r}.")
+    print(f"{folder}, {hardware('cpu')}\n")
+    return Pipeline.from_pretrained(folder)
+
+
+Registry = Annotated[Path, typer.Option("--registry", exists=True, dir_okay=False)]
+Join = Annotated[int, typer.Option(min=1, help="Make one meeting of that many.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first meetings.")]
+app = typer.Typer(add_completion=False, help=__doc__)
+
+
+@app.command()
+def prompts(
+    folder: Path,
+    protocol: str,
+    registry_yml: Registry = Path("database.yml"),
+    join: Join = 1,
+    limit: Limit = None,
+) -> None:
+    """No prompts, self-made prompts, oracle prompts; DER and label swaps an hour."""
+    pipeline, tallies = load(folder), {}
+    for meeting in meetings(protocol, registry_yml, join, limit):
+        letters, best = chunkwise(pipeline, meeting)
+        answers = {"letters of chunks": letters, "letters of chunks, best mapping": best}
+        for name, passes in (("linked, no prompts", 1), ("self-made prompts", 2)):
+            pipeline.instantiate({"num_passes": passes})
+            answers[name] = pipeline(as_file(meeting)).speaker_diarization
+        number = len(meeting.reference.labels())
+        answers["self-made prompts, number of people given"] = pipeline(
+            as_file(meeting), num_speakers=number
+        ).speaker_diarization
+        answers["oracle prompts"] = oracle(pipeline, meeting)
+        for name, answer in answers.items():
+            tallies.setdefault(name, Tally()).add(meeting, answer)
+    print("\n".join([HEAD, *(tally.row(name) for name, tally in tallies.items())]))
+
+
+@app.command()
+def enrolment(
+    folder: Path,
+    protocol: str,
+    registry_yml: Registry = Path("database.yml"),
+    join: Join = 1,
+    limit: Limit = None,
+) -> None:
+    """Half of the people are known: cut from 2 minutes of each meeting, tested on the rest."""
+    pipeline = load(folder)
+    for passes in (1, 2):
+        pipeline.instantiate({"num_passes": passes})
+        right = known_s = wrong = strange_s = 0.0
+        for meeting in meetings(protocol, registry_yml, join, limit):
+            duration = len(meeting.waveform) / 16000
+            early = meeting.reference.crop(Segment(0, ENROLLED_S * join))
+            alone = early.get_overlap()
+            voices = {}
+            for label in early.labels():
+                clean = early.label_timeline(label).extrude(alone)
+                parts = [s for s in clean if s.duration >= 0.5]
+                if sum(part.duration for part in parts) >= 3.0:  # s; as short as AMI's median turn
+                    voices[label] = torch.cat(
+                        [meeting.waveform[int(s.start * 16000) : int(s.end * 16000)] for s in parts]
+                    )
+            enrolled = sorted(voices)[::2]
+            later = Segment(ENROLLED_S * join, duration)
+            rest = {
+                **as_file(meeting),
+                "waveform": meeting.waveform[None, int(later.start * 16000) :],
+            }
+            known = {label: {"waveform": voices[label], "sample_rate": 16000} for label in enrolled}
+            answer = pipeline(rest, known_speakers=known).speaker_diarization
+            for segment, _, label in meeting.reference.crop(later).itertracks(yield_label=True):
+                said = answer.crop(Segment(segment.start - later.start, segment.end - later.start))
+                if label in enrolled:
+                    known_s += segment.duration
+                    right += said.label_duration(label)
+                else:
+                    strange_s += segment.duration
+                    others = said.subset(enrolled).get_timeline().support()
+                    # What somebody enrolled says at the same time is theirs.
+                    theirs = meeting.reference.crop(segment).subset(enrolled).get_timeline()
+                    shift = [Segment(t.start - later.start, t.end - later.start) for t in theirs]
+                    wrong += others.extrude(Timeline(shift).support()).duration()
+        print(
+            f"{passes} passes: right name {100 * right / known_s:.1f} % of {known_s:.0f} s, "
+            f"strangers with a name {100 * wrong / strange_s:.1f} % of {strange_s:.0f} s"
+        )
+
+
+@app.command()
+def online(
+    folder: Path,
+    protocol: str,
+    registry_yml: Registry = Path("database.yml"),
+    lookahead: Annotated[float, typer.Option(help="s")] = 2.0,
+    limit: Limit = None,
+) -> None:
+    """Streams in steps of 0.5, 2 and 10 s beside the whole file at once."""
+    pipeline = load(folder)
+    print(HEAD)
+    for step in (None, 10.0, 2.0, 0.5):
+        tally, began, audio_s = Tally(), time.perf_counter(), 0.0
+        for meeting in meetings(protocol, registry_yml, 1, limit):
+            if step is None:
+                output = pipeline(as_file(meeting))
+            else:
+                output = pipeline(as_file(meeting), online=True, step=step, lookahead=lookahead)
+            tally.add(meeting, output.speaker_diarization)
+            audio_s += len(meeting.waveform) / 16000
+        speed = audio_s / (time.perf_counter() - began)
+        name = "offline" if step is None else f"steps of {step:g} s, latency {step + lookahead:g} s"
+        print(tally.row(f"{name}, {speed:.0f} x real time"), flush=True)
+
+
+@app.command()
+def memory(
+    folder: Path,
+    protocol: str,
+    registry_yml: Registry = Path("database.yml"),
+    hours: Annotated[float, typer.Option(min=0.01)] = 4.0,
+    into: Annotated[Path, typer.Option(help="Where the file is written, once.")] = Path("/tmp"),
+) -> None:
+    """A file of hours: ten minutes each of voices, noise and silence. Peak memory and time."""
+    import soundfile
+
+    path = into / f"{protocol}.{hours:g}h.wav"
+    if not path.is_file():
+        generator = torch.Generator().manual_seed(0)
+        voices = meetings(protocol, registry_yml, 1, 2)
+        left = round(hours * 3600 * 16000)
+        with soundfile.SoundFile(path, "w", 16000, 1) as file:
+            for i in range(10**6):
+                part = voices[i // 3 % len(voices)].waveform[: 600 * 16000]
+                if i % 3 == 1:
+                    part = 0.02 * torch.randn(len(part), generator=generator)
+                part = torch.zeros(len(part)) if i % 3 == 2 else part
+                file.write(part[:left].numpy())
+                left -= len(part[:left])
+                if left <= 0:
+                    break
+        print(f"written: {path}; run this again, so that writing is not measured")
+        return
+    pipeline = load(folder)
+    loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    began = time.perf_counter()
+    output = pipeline(path)
+    wall = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GiB, of KiB as on Linux
+    size = hours * 3600 * 16000 * 4 / 2**30
+    print(
+        f"{hours:g} h in {wall:.0f} s, {3600 * hours / wall:.0f} x real time; "
+        f"{len(output.speaker_diarization)} turns of {len(output.speaker_diarization.labels())} "
+        f"people; peak {peak:.2f} GiB, {loaded:.2f} before, audio in memory {size:.2f}: "
+        f"{peak - size:.2f} GiB above it"
+    )
+
+
+if __name__ == "__main__":
+    app()
