@@ -29,7 +29,7 @@ format: $(INSTALLED)
 
 # The exact versions of everything, for all Pythons and platforms; by hand, and it takes uv.
 lock:
-	uv pip compile --universal --python-version 3.10 --extra test --no-annotate --no-header \
+	uv pip compile --universal --python-version 3.10 --extra test --extra recipes --no-annotate --no-header \
 		--no-emit-index-url pyproject.toml -o constraints.txt
 
 clean:
