@@ -125,6 +125,7 @@ def link(
     seconds = np.array([voice.seconds for voice in voices])
     chunks = np.array([voice.chunk for voice in voices])
     people = _group(vectors, chunks, threshold, min_people, known)
+    people = _reduce(people, vectors, seconds, chunks, known, shortest, max_people)
 
     # Who stays: known people who were heard, then whoever speaks most.
     spoken = np.bincount(people, weights=seconds, minlength=len(known))
@@ -184,6 +185,28 @@ def _group(vectors, chunks, threshold, min_people, known) -> np.ndarray:
         ]
         first = stop
     return people
+
+
+def _reduce(people, vectors, seconds, chunks, known, shortest, max_people) -> np.ndarray:
+    """Merge on, whatever the threshold, while too many people have spoken long enough."""
+    people = people.copy()
+    while True:
+        spoken = np.bincount(people, weights=seconds, minlength=len(known))
+        is_known = np.arange(len(spoken)) < len(known)
+        enough = np.flatnonzero((spoken > 0) & (is_known | (spoken >= shortest)))
+        if len(enough) <= max_people:
+            return people
+        totals = np.stack([vectors[people == person].sum(0) for person in enough])
+        at = np.unique(chunks, return_inverse=True)[1]
+        present = np.zeros((len(enough), at.max() + 1), dtype=np.float32)
+        for row, person in enumerate(enough):
+            present[row, at[people == person]] = 1
+        apart = (present @ present.T > 0) | (is_known[enough][:, None] & is_known[enough])
+        alike = np.where(apart, -np.inf, cosines(totals, totals))
+        a, b = sorted(divmod(int(alike.argmax()), len(enough)))
+        if not np.isfinite(alike[a, b]):
+            return people  # those who speak most stay
+        people[people == enough[b]] = enough[a]
 
 
 def _choose(vectors, seconds, chunks, totals, kept, people, threshold) -> np.ndarray:

@@ -202,7 +202,7 @@ def test_pyannotes_own_hooks(pipeline, wav):
     file = {"audio": wav}
     with Hooks(ArtifactHook(), ProgressHook(transient=True), TimingHook()) as hook:
         pipeline(file, hook=hook)
-    assert file["timing"].keys() == {"total", "chunks", "prompted chunks"}
+    assert file["timing"].keys() >= {"total", "chunks"}
     assert isinstance(file["artifact"]["diarization"], Annotation)
 
 
