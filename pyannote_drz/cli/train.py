@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import MethodType
@@ -97,15 +98,37 @@ def make_task(cfg: DictConfig) -> Task:
     return make(cfg.task)(load_protocol(cfg.protocol), **more)
 
 
-def parameter_groups(model: Model) -> list[dict]:
-    """Parameters to train: matrices, which decay, and biases and norms, which do not."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def parameter_groups(model: Model, lr: float, lr_ratios: Mapping[str, float]) -> list[dict]:
+    """Parameters to train: matrices, which decay, and biases and norms, which do not.
+
+    Parameters
+    ----------
+    model : Model
+    lr : float
+        Learning rate.
+    lr_ratios : mapping
+        Learning rate of the parameters whose name begins so ("blocks.0."), as a ratio of `lr`.
+        The first that fits counts.
+
+    Raises
+    ------
+    ValueError
+        No parameter's name begins like that, or the ratio is negative.
+    """
+    for prefix, ratio in lr_ratios.items():
+        if ratio < 0:
+            raise ValueError(f"lr_ratios: {prefix} must not be negative, got {ratio}.")
+        if not any(name.startswith(prefix) for name, _ in model.named_parameters()):
+            raise ValueError(f"lr_ratios: no parameter of the model begins with {prefix!r}.")
+    groups: dict[tuple[float, bool], list] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            fitting = (ratio for prefix, ratio in lr_ratios.items() if name.startswith(prefix))
+            key = (next(fitting, 1.0), parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
     return [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
-        {
-            "params": [parameter for parameter in parameters if parameter.ndim < 2],
-            "weight_decay": 0.0,
-        },
+        {"params": parameters, "lr": ratio * lr, **({} if decays else {"weight_decay": 0.0})}
+        for (ratio, decays), parameters in groups.items()
     ]
 
 
@@ -113,7 +136,9 @@ def make_model(cfg: DictConfig, task: Task, monitor: str | None, direction: str)
     """Model of the configuration, with its optimizer and scheduler."""
 
     def configure_optimizers(self: Model) -> dict:
-        optimizer = make(cfg.optimizer)(parameter_groups(self))
+        optimizer = make(cfg.optimizer)(
+            parameter_groups(self, cfg.optimizer.lr, cfg.lr_ratios or {})
+        )
         scheduler = make(cfg.scheduler)(
             optimizer,
             monitor=monitor,

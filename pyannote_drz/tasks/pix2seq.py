@@ -98,6 +98,10 @@ class SyntheticPix2SeqDiarization(Task):
         it stays comparable, and never hears rooms that were trained in.
     simulation : dict or SimulationConfig, optional
         Dials of the simulator.
+    ramp_epochs : float, optional
+        Begin without rooms, noise, bleeds and channels, and hear them in more and more
+        conversations, from epoch to epoch; after that many epochs, in all of them. Voices are
+        learnt much sooner that way (recipes/synthetic/RUNS.md). Defaults to 0, from the start.
     prompt_ratio : float, optional
         Share of batches that come with prompts.
     real : SpeakerDiarizationProtocol, optional
@@ -125,7 +129,7 @@ class SyntheticPix2SeqDiarization(Task):
         self,
         protocol: SpeakerDiarizationProtocol,
         cache: str | None = None,
-        speeds: Sequence[float] = (),
+        speeds: Sequence[float] | None = None,
         duration: float = 30.0,
         min_duration: float | None = None,
         max_speakers: int = 8,
@@ -137,6 +141,7 @@ class SyntheticPix2SeqDiarization(Task):
         noise: str | Path | None = None,
         rooms: str | Path | None = None,
         simulation: Mapping | SimulationConfig | None = None,
+        ramp_epochs: float = 0,
         prompt_ratio: float = 0.5,
         real: SpeakerDiarizationProtocol | None = None,
         real_ratio: float = 0.0,
@@ -174,7 +179,7 @@ class SyntheticPix2SeqDiarization(Task):
             augmentation=augmentation,
             metric=metric,
         )
-        self.speeds = tuple(speeds)
+        self.speeds = tuple(speeds or ())
         self.has_validation = True  # conversations can always be simulated
         self.cache = CACHE if cache is None else Path(cache)
         self.max_speakers = max_speakers
@@ -183,6 +188,9 @@ class SyntheticPix2SeqDiarization(Task):
         self.scripts, self.scripts_ratio, self.random_turns = scripts, scripts_ratio, random_turns
         self.noise, self.rooms = noise, rooms
         self.simulation = _configured(SimulationConfig, simulation)
+        if ramp_epochs < 0:
+            raise ValueError(f"ramp_epochs must not be negative, got {ramp_epochs}.")
+        self.ramp_epochs = ramp_epochs
         self.prompt_ratio = prompt_ratio
         self.real, self.real_ratio = real, real_ratio
         self.objective = _configured(Objective, objective)
@@ -238,6 +246,7 @@ class SyntheticPix2SeqDiarization(Task):
         self.simulator = Simulator(
             self._bank("train"), turns, self.simulation, noises("train"), rooms
         )
+        self.clean_simulator = Simulator(self.simulator.bank, turns, SimulationConfig.clean())
         self.validation_simulator = Simulator(
             self._bank("development"), turns, self.simulation, noises("test")
         )
@@ -269,7 +278,12 @@ class SyntheticPix2SeqDiarization(Task):
         `batch_size` in a row, which will be one batch, share their duration and whether they have
         prompts, so that little of a batch is padding.
         """
-        rng = np.random.default_rng(create_rng_for_worker(self.model).getrandbits(64))
+        # Who resumes in the middle of an epoch hears new conversations: hence the step.
+        seed = [create_rng_for_worker(self.model).getrandbits(64), self.model.global_step]
+        rng = np.random.default_rng(seed)
+        disturbed = 1.0  # share of conversations
+        if self.ramp_epochs:
+            disturbed = self.model.current_epoch / self.ramp_epochs
         while True:
             duration_s = self.duration
             if self.min_duration < self.duration:
@@ -278,8 +292,10 @@ class SyntheticPix2SeqDiarization(Task):
             for _ in range(self.batch_size):
                 if rng.random() < self.real_ratio:
                     yield self.real_training.draw(rng, duration_s)
-                else:
+                elif rng.random() < disturbed:
                     yield self.simulator.draw(rng, duration_s, with_prompts)
+                else:
+                    yield self.clean_simulator.draw(rng, duration_s, with_prompts)
 
     def train__len__(self) -> int:
         return self.chunks_per_epoch

@@ -14,7 +14,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from pyannote.audio import Model
 
-from pyannote_drz.cli.train import CONFIG, main
+from pyannote_drz.cli.train import CONFIG, main, parameter_groups
 
 # Given to tasks and models by the command, or not to be told in YAML.
 NOT_CONFIGURED = {"self", "protocol", "task", "augmentation", "metric"}
@@ -208,3 +208,18 @@ def test_as_a_program(tmp_path, repository):
     )
     assert "Traceback" not in done.stderr
     assert not any(tmp_path.iterdir())
+
+
+def test_lr_ratios():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 4))
+    groups = parameter_groups(model, 0.1, {"0.b": 0.0, "0.": 0.5})
+    found = {
+        tuple(parameter.shape): (group["lr"], group.get("weight_decay"))
+        for group in groups
+        for parameter in group["params"]
+    }
+    assert found == {(3, 2): (0.05, None), (3,): (0.0, 0.0), (4, 3): (0.1, None), (4,): (0.1, 0.0)}
+    with pytest.raises(ValueError, match="begins with 'stem'"):
+        parameter_groups(model, 0.1, {"stem": 0.5})
+    with pytest.raises(ValueError, match="must not be negative, got -1"):
+        parameter_groups(model, 0.1, {"0.": -1})

@@ -81,6 +81,7 @@ def test_specifications(make):
         ({"objective": {"eos": 1.0}}, "eos"),
         ({"objective": {"time_noise": 7.0}}, "time_noise.* 7.0"),
         ({"max_speakers": 0}, "max_speakers.* 0"),
+        ({"ramp_epochs": -1}, "ramp_epochs.* -1"),
     ],
 )
 def test_bad_argument(make, bad, said):
@@ -140,6 +141,27 @@ def test_rooms(make, tmp_path):
     assert task.validation_simulator.rooms is None
     with pytest.raises(ValueError, match="room bank 'nowhere.npz' is missing"):
         make(rooms="nowhere.npz").setup()
+
+
+def test_speeds(make):
+    task = make(speeds=[0.9])
+    task.setup()
+    assert len(task.simulator.bank) == 8 and task.simulator.bank.speakers[4] == "train0 x 0.9"
+    assert len(task.validation_simulator.bank) == 4
+
+
+def test_ramp_begins_clean(make, monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
+    task = ready(make(ramp_epochs=4))
+
+    def disturbed(epoch: int) -> float:
+        monkeypatch.setattr(Pix2SeqDiarizer, "current_epoch", epoch)
+        items = list(islice(task.train__iter__(), 60))
+        return np.mean([(item.chunk.channel["level"] != 10 ** (-25 / 20)).any() for item in items])
+
+    assert disturbed(0) == 0
+    assert 0.2 < disturbed(2) < 0.8
+    assert disturbed(4) == disturbed(5) == 1
 
 
 def test_train_iter(make, monkeypatch):
@@ -236,8 +258,9 @@ class Gradients(Callback):
         {"prompt_ratio": 1.0},
         {"prompt_ratio": 1.0, "render": "device"},
         {"prompt_ratio": 0.0, "simulation": {"empty_share": 1.0}},  # nobody speaks
+        {"prompt_ratio": 0.0, "objective": {"token_weight": 0}},  # voices only
     ],
-    ids=["worker", "device", "empty"],
+    ids=["worker", "device", "empty", "voices"],
 )
 def test_fit(make, tmp_path, kwargs):
     torch.manual_seed(0)
@@ -254,12 +277,15 @@ def test_fit(make, tmp_path, kwargs):
     for gradients in watch.gradients:
         assert all(gradient.isfinite().all() for gradient in gradients.values())
         learning = {name for name, gradient in gradients.items() if gradient.abs().max() > 0}
-        assert {"bin_key.weight", "activity.weight", "end_or_pad.weight"} <= learning
+        words = {"bin_key.weight", "end_or_pad.weight", "blocks.2.out.weight"}
+        assert "activity.weight" in learning
+        assert not words & learning if "objective" in kwargs else words <= learning
         if "simulation" not in kwargs:
-            assert {"voice.weight", "speaker.weight", "loss_func.people"} <= learning
+            assert {"voice.weight", "blocks.1.out.weight", "loss_func.people"} <= learning
     # The epoch is over after two batches: it was validated.
     metrics = trainer.callback_metrics
     assert metrics[task.val_monitor[0]].isfinite()
     assert metrics["loss/val"].isfinite()
     if "simulation" not in kwargs:
         assert metrics["DiarizationErrorRate/oracle_activity"] < 1
+        assert 0 <= metrics["VoiceEqualErrorRate"] <= 1
