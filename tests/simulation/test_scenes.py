@@ -56,7 +56,8 @@ def test_windows_follow_each_other(simulator):
 def test_longer_than_the_noise_table(bank):
     """Noise goes on behind the end of its table, at the same level, with no break."""
     config = SimulationConfig.from_dict(
-        {"empty_share": 1.0, "bleed_share": 0.0, "channel": {"clip_share": 0.0, "coarse_share": 0.0},
+        {"empty_share": 1.0, "bleed_share": 0.0,
+         "channel": {"clip_share": 0.0, "coarse_share": 0.0},
          "noise": {"floor_db": [-20, -20], "floor_slope": [1, 1], "unrest_db": [0, 0],
                    "burst_share": 0.0, "floor_share": 1.0}}
     )  # fmt: skip
