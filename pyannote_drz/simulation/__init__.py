@@ -2,6 +2,7 @@
 
 from .channels import ChannelConfig
 from .config import PromptConfig, SimulationConfig
+from .fitted import FittedTurns
 from .mixing import Batch, Conversation, Simulator
 from .noises import NoiseBank, NoiseConfig
 from .room_bank import RoomBank
@@ -14,6 +15,7 @@ __all__ = [
     "BoundedTurns",
     "ChannelConfig",
     "Conversation",
+    "FittedTurns",
     "MixedTurns",
     "NoiseBank",
     "NoiseConfig",
