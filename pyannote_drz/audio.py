@@ -311,15 +311,18 @@ def _read(sound: soundfile.SoundFile, file: Mapping, frames: int = -1) -> Tensor
         raise ValueError(f"audio file {_name(file)} ends before the samples asked for.")
     # One channel is not copied: hours of audio are in memory once.
     waveform = torch.from_numpy(np.ascontiguousarray(samples.T))  # (channel, time)
-    return F.pad(waveform, (0, max(0, frames - len(samples))))  # a file cut short
+    missing = max(0, frames - len(samples))  # of a file cut short
+    return F.pad(waveform, (0, missing)) if missing else waveform
 
 
 def _check_samples(waveform: Tensor, sample_rate: int, file: Mapping, start: int = 0) -> None:
     """Raise ValueError at the first sample that is NaN or infinite; `start` is in samples."""
-    finite = torch.isfinite(waveform).all(dim=0)  # (time,)
-    if not finite.all():
-        first = (start + int((~finite).nonzero()[0])) / sample_rate
-        raise ValueError(f"{_name(file)} has a NaN or infinite sample at {first:.3f} s.")
+    for part in waveform.split(60 * sample_rate, dim=1):  # hours at once would be copied
+        finite = torch.isfinite(part).all(dim=0)  # (time,)
+        if not finite.all():
+            first = (start + int((~finite).nonzero()[0])) / sample_rate
+            raise ValueError(f"{_name(file)} has a NaN or infinite sample at {first:.3f} s.")
+        start += part.shape[1]
 
 
 def _place(
