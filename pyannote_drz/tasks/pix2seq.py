@@ -28,6 +28,7 @@ from ..models.pix2seq import Memory, Prompts
 from ..simulation import (
     Batch,
     Conversation,
+    FittedTurns,
     MixedTurns,
     NoiseBank,
     RandomTurns,
@@ -37,6 +38,9 @@ from ..simulation import (
     Simulator,
     VoiceBank,
 )
+from ..simulation.config import MAX_SPEAKERS
+from ..simulation.fitted import AMI
+from ..simulation.turns import TurnSource
 from ..tokens import Vocabulary
 from .material import protocol_voices, rttm_paths
 from .objective import (
@@ -90,7 +94,13 @@ class SyntheticPix2SeqDiarization(Task):
     random_turns : dict, optional
         Dials of the plain generator, see `pyannote_drz.simulation.RandomTurns`.
     scripts_ratio : float, optional
-        Share of conversations that follow `scripts`; the others are plain random turns.
+        Share of conversations that follow `scripts`, if there are any.
+    turn_model : path, optional
+        Fitted turn-taking model, see `pyannote_drz.simulation.FittedTurns`. Defaults to AMI's,
+        which is packaged.
+    fitted_ratio : float, optional
+        Share of conversations that follow `turn_model`. What the two shares leave are plain
+        random turns.
     noise : path, optional
         CSV manifest of recorded noise, see `pyannote_drz.simulation.NoiseBank`.
     rooms : path, optional
@@ -138,6 +148,8 @@ class SyntheticPix2SeqDiarization(Task):
         scripts: str | Path | Sequence[str | Path] | None = None,
         random_turns: Mapping | None = None,
         scripts_ratio: float = 0.5,
+        turn_model: str | Path | None = None,
+        fitted_ratio: float = 0.0,
         noise: str | Path | None = None,
         rooms: str | Path | None = None,
         simulation: Mapping | SimulationConfig | None = None,
@@ -155,11 +167,17 @@ class SyntheticPix2SeqDiarization(Task):
     ):
         for name, share in (
             ("scripts_ratio", scripts_ratio),
+            ("fitted_ratio", fitted_ratio),
             ("prompt_ratio", prompt_ratio),
             ("real_ratio", real_ratio),
         ):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {share}.")
+        if scripts is not None and scripts_ratio + fitted_ratio > 1:
+            raise ValueError(
+                f"scripts_ratio ({scripts_ratio}) and fitted_ratio ({fitted_ratio}) must not sum "
+                f"to more than 1."
+            )
         if min_duration is not None and not 1 <= min_duration <= duration:
             raise ValueError(
                 f"min_duration must be between 1 s and duration ({duration} s), "
@@ -186,6 +204,7 @@ class SyntheticPix2SeqDiarization(Task):
         self.chunks_per_epoch = chunks_per_epoch
         self.validation_conversations = validation_conversations
         self.scripts, self.scripts_ratio, self.random_turns = scripts, scripts_ratio, random_turns
+        self.turn_model, self.fitted_ratio = turn_model, fitted_ratio
         self.noise, self.rooms = noise, rooms
         self.simulation = _configured(SimulationConfig, simulation)
         if ramp_epochs < 0:
@@ -229,15 +248,28 @@ class SyntheticPix2SeqDiarization(Task):
                 self._banks[subset] = VoiceBank.cached(files, self.cache, speeds)
         return self._banks[subset]
 
+    def _turns(self) -> TurnSource:
+        """Who speaks when."""
+        plain = RandomTurns(**(self.random_turns or {}))
+        sources, ratios = [], []
+        if self.scripts is not None:
+            paths = rttm_paths(self.scripts)
+            sources.append(ReplayedTurns.from_rttm(paths, self.max_speakers))
+            ratios.append(self.scripts_ratio)
+        if self.fitted_ratio > 0:
+            people = min(self.max_speakers, MAX_SPEAKERS)
+            model = AMI if self.turn_model is None else self.turn_model
+            sources.append(FittedTurns.load(model, people))
+            ratios.append(self.fitted_ratio)
+        if not sources:
+            return plain
+        return MixedTurns([plain, *sources], [max(0.0, 1 - sum(ratios)), *ratios])
+
     def setup(self, stage: str | None = None):
         """Load voices, scripts, noise and real conversations into memory, once."""
         if self._is_set_up:  # Lightning sets up for every stage, and so do those who fine-tune
             return
-        turns = RandomTurns(**(self.random_turns or {}))
-        if self.scripts is not None:
-            replayed = ReplayedTurns.from_rttm(rttm_paths(self.scripts), self.max_speakers)
-            weights = [1 - self.scripts_ratio, self.scripts_ratio]
-            turns = MixedTurns([turns, replayed], weights)
+        turns = self._turns()
 
         def noises(split: str) -> NoiseBank | None:
             return self.noise and NoiseBank.from_manifest(self.noise, split)

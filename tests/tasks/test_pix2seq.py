@@ -9,7 +9,15 @@ from lightning.pytorch import Callback, Trainer
 from pyannote.audio.core.task import Problem, Resolution
 
 from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
-from pyannote_drz.simulation import Batch, Conversation, RoomBank, SimulationConfig
+from pyannote_drz.simulation import (
+    Batch,
+    Conversation,
+    FittedTurns,
+    RandomTurns,
+    ReplayedTurns,
+    RoomBank,
+    SimulationConfig,
+)
 from pyannote_drz.tasks.objective import Objective
 from pyannote_drz.tasks.pix2seq import SyntheticPix2SeqDiarization
 from pyannote_drz.tasks.real import RealChunk
@@ -70,6 +78,8 @@ def test_specifications(make):
     [
         ({"prompt_ratio": 2}, "prompt_ratio.* 2"),
         ({"scripts_ratio": -0.5}, "scripts_ratio.* -0.5"),
+        ({"fitted_ratio": 1.5}, "fitted_ratio.* 1.5"),
+        ({"scripts": "a.rttm", "fitted_ratio": 0.75}, r"\(0.5\).*\(0.75\) must not sum"),
         ({"real_ratio": 1.5}, "real_ratio.* 1.5"),
         ({"real_ratio": 0.5}, "0.5 needs conversations"),
         ({"min_duration": 5.0}, "min_duration.*3.0 s.* 5.0"),
@@ -87,6 +97,22 @@ def test_specifications(make):
 def test_bad_argument(make, bad, said):
     with pytest.raises(ValueError, match=said):
         make(**bad)
+
+
+def test_sources_of_turns(make, tmp_path):
+    task = make(max_speakers=3)
+    task.setup()
+    assert isinstance(task.simulator.turns, RandomTurns)
+
+    (tmp_path / "a.rttm").write_text("SPEAKER a 1 0 9 <NA> <NA> A <NA> <NA>\n")
+    task = make(scripts=tmp_path, scripts_ratio=0.25, fitted_ratio=0.75, max_speakers=3)
+    task.setup()
+    plain, replayed, fitted = task.simulator.turns.sources
+    assert isinstance(replayed, ReplayedTurns) and isinstance(fitted, FittedTurns)
+    assert fitted.max_speakers == 3 and fitted.model == FittedTurns.ami().model
+
+    with pytest.raises(FileNotFoundError, match=r"'nothing\.json' is missing"):
+        make(turn_model="nothing.json", fitted_ratio=0.5).setup()
 
 
 def test_configurations_are_dictionaries_or_objects(make):
