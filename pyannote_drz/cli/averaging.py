@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
-from torch import Tensor
+from lightning.pytorch.utilities.types import STEP_OUTPUT
 
 
 class ExponentialMovingAverage(WeightAveraging):
@@ -30,13 +30,8 @@ class ExponentialMovingAverage(WeightAveraging):
         if not 0 < decay < 1:
             raise ValueError(f"ema must be between 0 and 1, or null, got {decay}.")
 
-        @torch.no_grad()
-        def average(averages: list[Tensor], weights: list[Tensor], num_averaged: Tensor):
-            n = int(num_averaged)
-            torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + n) / (10 + n)))
-
-        # Buffers are no weights: they are copied.
-        super().__init__(use_buffers=False, multi_avg_fn=average)
+        super().__init__(use_buffers=False)  # buffers are no weights: they are copied
+        self.decay = decay
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Copy the model, once it has all its layers, but without its task and all of its data."""
@@ -48,9 +43,33 @@ class ExponentialMovingAverage(WeightAveraging):
         pl_module.task = task
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin from the weights that training begins from."""
+        """Begin from the weights that training begins from, where they are."""
+        # Lightning makes the average before the model comes to its device. Its counter stays on
+        # the CPU: looking at one on a GPU means waiting for all that the GPU has still to do.
+        self._average_model.module.to(pl_module.device)
         if self._latest_update_step == 0:
             self._copy_current_to_average(pl_module)
+
+    @torch.no_grad()
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Move the average after every step of the optimizer."""
+        if trainer.global_step <= self._latest_update_step:
+            return
+        self._latest_update_step = trainer.global_step
+        averages, n = self._average_model.module, int(self._average_model.n_averaged)
+        weights = [weight.detach() for weight in pl_module.parameters()]
+        ratio = 1 - min(self.decay, (1 + n) / (10 + n))
+        torch._foreach_lerp_([weight.detach() for weight in averages.parameters()], weights, ratio)
+        for buffer, current in zip(averages.buffers(), pl_module.buffers(), strict=True):
+            buffer.copy_(current)
+        self._average_model.n_averaged += 1
 
     def _copy_current_to_average(self, pl_module: LightningModule) -> None:
         self._average_model.module.load_state_dict(pl_module.state_dict())

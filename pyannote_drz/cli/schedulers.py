@@ -1,13 +1,15 @@
 """Schedulers: how the learning rate moves, as Lightning wants it told.
 
 All of them are called alike, `scheduler(optimizer, monitor=…, direction=…,
-num_batches_per_epoch=…, num_steps=…)`, after their own dials were set by the configuration, as in
-pyannote.audio 3. So another package's scheduler is a function with these arguments.
+num_batches_per_epoch=…, num_steps=…, share_of_time=…)`, after their own dials were set by the
+configuration, as in pyannote.audio 3. So another package's scheduler is a function with these
+arguments.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
@@ -22,10 +24,11 @@ def warmup_cosine(
     direction: str,
     num_batches_per_epoch: int,
     num_steps: float,
+    share_of_time: Callable[[], float] | None,
     warmup_steps: int,
     final_ratio: float,
 ) -> dict:
-    """Straight up, then half a cosine down to the end of training.
+    """Straight up, then half a cosine down to the end of training, by steps or by the clock.
 
     Parameters
     ----------
@@ -35,7 +38,10 @@ def warmup_cosine(
     num_batches_per_epoch : int
         Not used.
     num_steps : float
-        Steps of the whole training.
+        Steps of the whole training, infinite where time ends it.
+    share_of_time : callable or None
+        Tells how much of the time that training may take has passed, 0 to 1. Where both are
+        limited, what is nearer its end counts.
     warmup_steps : int
         At most `MAX_WARMUP_SHARE` of `num_steps`.
     final_ratio : float
@@ -46,21 +52,24 @@ def warmup_cosine(
     ValueError
         If training has no end, or a dial is out of its range.
     """
-    if math.isinf(num_steps):
+    if math.isinf(num_steps) and share_of_time is None:
         raise ValueError(
             "scheduler=WarmupCosine must know when training ends: "
-            "set trainer.max_steps or trainer.max_epochs (both are -1)."
+            "set trainer.max_steps or trainer.max_epochs (both are -1), or trainer.max_time."
         )
     if warmup_steps < 0:
         raise ValueError(f"scheduler.warmup_steps must not be negative, got {warmup_steps}.")
     if not 0 <= final_ratio <= 1:
         raise ValueError(f"scheduler.final_ratio must be between 0 and 1, got {final_ratio}.")
-    warmup_steps = min(warmup_steps, int(MAX_WARMUP_SHARE * num_steps))
+    warmup_steps = math.floor(min(warmup_steps, MAX_WARMUP_SHARE * num_steps))
 
     def ratio(step: int) -> float:
         if step < warmup_steps:
             return (step + 1) / (warmup_steps + 1)
-        progress = min(1.0, (step - warmup_steps) / max(1, num_steps - warmup_steps))
+        progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+        if share_of_time is not None:
+            progress = max(progress, share_of_time())
+        progress = min(1.0, progress)
         return final_ratio + (1 - final_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
 
     return {"scheduler": LambdaLR(optimizer, ratio), "interval": "step"}
@@ -73,6 +82,7 @@ def constant(
     direction: str,
     num_batches_per_epoch: int,
     num_steps: float,
+    share_of_time: Callable[[], float] | None,
     warmup_steps: int,
 ) -> dict:
     """Straight up, then the same for ever. Arguments as `warmup_cosine`."""
@@ -92,6 +102,7 @@ def reduce_on_plateau(
     direction: str,
     num_batches_per_epoch: int,
     num_steps: float,
+    share_of_time: Callable[[], float] | None,
     factor: float,
     patience: int,
     min_lr: float,
@@ -102,7 +113,7 @@ def reduce_on_plateau(
     ----------
     factor, patience, min_lr
         See `torch.optim.lr_scheduler.ReduceLROnPlateau`; patience counts epochs that validate.
-    optimizer, monitor, direction, num_batches_per_epoch, num_steps
+    optimizer, monitor, direction, num_batches_per_epoch, num_steps, share_of_time
         As `warmup_cosine`.
 
     Raises

@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MethodType
@@ -19,12 +19,13 @@ import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning.pytorch import seed_everything
+from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
     LearningRateMonitor,
     ModelCheckpoint,
+    Timer,
 )
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
@@ -132,6 +133,22 @@ def parameter_groups(model: Model, lr: float, lr_ratios: Mapping[str, float]) ->
     ]
 
 
+def clock(trainer: Trainer) -> Callable[[], float] | None:
+    """How much of trainer.max_time has passed, 0 to 1, earlier runs included; None: no such limit.
+
+    All processes are told what the first one reads, or else their learning rates would differ.
+    """
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
+    if not timers:
+        return None
+
+    def share_of_time() -> float:
+        elapsed_s, left_s = timers[0].time_elapsed(), timers[0].time_remaining()
+        return trainer.strategy.broadcast(min(1.0, elapsed_s / max(elapsed_s + left_s, 1e-9)))
+
+    return share_of_time
+
+
 def make_model(cfg: DictConfig, task: Task, monitor: str | None, direction: str) -> Model:
     """Model of the configuration, with its optimizer and scheduler."""
 
@@ -145,6 +162,7 @@ def make_model(cfg: DictConfig, task: Task, monitor: str | None, direction: str)
             direction=direction,
             num_batches_per_epoch=task.train__len__() // task.batch_size,
             num_steps=self.trainer.estimated_stepping_batches,
+            share_of_time=clock(self.trainer),
         )
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 

@@ -34,7 +34,7 @@ class Prompts(NamedTuple):
     """A few seconds of every known voice; prompt k is what letter k sounds like.
 
     waveforms : (batch, prompts, samples) Tensor, zero-padded
-    lengths : (batch, prompts) Tensor of samples; 0 where a row has fewer prompts
+    lengths : (batch, prompts) Tensor of samples; 0 where a row has fewer prompts; best on the CPU
     """
 
     waveforms: Tensor
@@ -299,7 +299,8 @@ class Pix2SeqDiarizer(Model):
         # The stem hears up to two positions ahead: let it hear the same silence behind every
         # prompt, the longest one included, so that a row does not depend on its batch.
         waveforms = F.pad(prompts.waveforms[..., :longest], (0, 2 * self.position_samples))
-        audio = self._positions(waveforms.flatten(0, 1), prompts.lengths.flatten())[:, :-2]
+        lengths = prompts.lengths.to(waveforms.device, non_blocking=True)
+        audio = self._positions(waveforms.flatten(0, 1), lengths.flatten())[:, :-2]
         length, dim = audio.shape[1:]
         letters = self.speaker.weight[:num_prompts, None]  # (prompts, 1, dim)
         audio = audio.view(batch, num_prompts, length, dim) + self.prompt_type + letters
@@ -317,9 +318,9 @@ class Pix2SeqDiarizer(Model):
         within = torch.arange(length + 2, device=x.device)
         within[-1] = slot - 1  # the separator ends its slot, however long the prompts of a batch
         positions = within - slot * torch.arange(1, num_prompts + 1, device=x.device)[:, None]
-        num_heard = -(-prompts.lengths // self.position_samples)  # (batch, prompts)
+        num_heard = -(-lengths // self.position_samples)  # (batch, prompts)
         heard = within[1:-1] <= num_heard[..., None]  # (batch, prompts, length)
-        there = (prompts.lengths > 0)[..., None]  # (batch, prompts, 1)
+        there = (lengths > 0)[..., None]  # (batch, prompts, 1)
         mask = torch.cat([there, heard & there, there], dim=2).flatten(1)
         # A row without prompts sees its own padding, which nobody else will: no nan that way.
         attention_mask = (mask | ~mask.any(1, keepdim=True))[:, None, None]
@@ -530,12 +531,12 @@ class Pix2SeqDiarizer(Model):
         x = self.norm_token(x)
         times = self.bin_query(x) @ memory.bin_keys.transpose(1, 2) / dim**0.5
         speakers = (x @ self.speaker.weight.T.to(x.dtype)).float()
-        voice_logits = self._voice_logits(tokens, memory)
-        after_end = written % 3 == 2  # rows that tell a speaker
-        speakers[:, after_end] += voice_logits[:, written[after_end] // 3]
+        after_end = (2 - first) % 3  # the first row that tells a speaker; every third one does
+        told = self._voice_logits(tokens, memory)[:, (first + after_end) // 3 :]
+        speakers[:, after_end::3] += told
 
         logits = x.new_full((batch, length, len(v)), IMPOSSIBLE, dtype=torch.float)
-        logits[..., [v.pad, v.eos]] = self.end_or_pad(x).float()
+        logits[..., v.pad], logits[..., v.eos] = self.end_or_pad(x).float().unbind(-1)
         times = times[..., : v.num_bins].float()  # the last position may reach beyond the last bin
         logits[..., v.first_time : v.first_time + times.shape[-1]] = times
         logits[..., v.speakers] = speakers

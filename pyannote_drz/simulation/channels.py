@@ -8,7 +8,7 @@ import torch
 
 from .dials import Dials, log_uniform, uniform
 from .rooms import fast_length
-from .slices import SAMPLE_RATE
+from .slices import SAMPLE_RATE, on_device
 
 LOW_ORDER = 4  # of the bass cut: 24 dB per octave, an analogue filter
 HIGH_ORDER = 8  # of the treble cut: 48 dB per octave, between a filter and a codec's wall
@@ -89,11 +89,10 @@ def transmit(audio: torch.Tensor, channels: np.ndarray) -> torch.Tensor:
     """
 
     def column(name: str, rows: np.ndarray) -> torch.Tensor:
-        values = channels[name][rows].copy()
-        return torch.from_numpy(values).to(audio.device)[:, None]
+        return on_device(channels[name][rows], audio.device)[:, None]
 
     def index(rows: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(rows).to(audio.device)
+        return on_device(rows, audio.device)
 
     filtered = channels["low_hz"] > 0
     filtered |= (channels["high_hz"] < SAMPLE_RATE) | (channels["tilt_db"] != 0)
@@ -130,9 +129,9 @@ def clip_peaks(audio: torch.Tensor, channels: np.ndarray) -> torch.Tensor:
     audio.clamp_(-1, 1)
     rows = np.flatnonzero(channels["clip"] < 1)
     if len(rows):
-        at = torch.from_numpy(rows).to(audio.device)
+        at = on_device(rows, audio.device)
         part = audio[at]
-        share = torch.from_numpy(channels["clip"][rows].copy()).to(audio.device)[:, None]
+        share = on_device(channels["clip"][rows], audio.device)[:, None]
         limit = part.abs().amax(1, keepdim=True) * share
         audio[at] = torch.maximum(torch.minimum(part, limit), -limit)
     return audio

@@ -13,7 +13,7 @@ from .noises import NoiseBank, NoiseStyle, add_noise, draw_noise, draw_style
 from .room_bank import RoomBank
 from .rooms import convolve, draw_room
 from .scenes import WHOLE_SAMPLES, Scene, margin_s, windows
-from .slices import FADE, SAMPLE_RATE, lay
+from .slices import FADE, SAMPLE_RATE, lay, on_device
 from .turns import Turn, TurnSource
 from .voices import VoiceBank
 
@@ -54,7 +54,8 @@ class Conversation:
 
 @dataclass
 class Batch:
-    """Rendered conversations.
+    """Rendered conversations: audio on the device, what goes with it on the CPU, where targets are
+    made of it without waiting for the audio.
 
     Attributes
     ----------
@@ -290,20 +291,21 @@ class Simulator:
                 scenes.append(scene)
                 at.append(row * widest + k)
                 lengths[row, k] = scene.num_samples
-        lengths = lengths.to(device)
         longest = max((scene.num_samples for scene in scenes), default=0)
         prompts = torch.zeros(rows * widest, longest, device=device)
         if scenes:
-            prompts[at] = self._render_scenes(scenes, device, self._prompt_samples())[:, :longest]
+            audio = self._render_scenes(scenes, device, self._prompt_samples())
+            prompts[on_device(np.array(at), device)] = audio[:, :longest]
         prompts = prompts.view(rows, widest, longest)
-        prompts *= torch.arange(longest, device=device) < lengths[:, :, None]
+        ends = on_device(lengths.numpy(), device)[:, :, None]
+        prompts *= torch.arange(longest, device=device) < ends
         voices = torch.full((rows, max(len(c.voices) for c in conversations)), -1)
         for row, conversation in enumerate(conversations):
             voices[row, : len(conversation.voices)] = torch.from_numpy(conversation.voices)
         return Batch(
             waveforms,
             [c.turns for c in conversations],
-            voices.to(device),
+            voices,
             prompts,
             lengths,
             [c.prompted for c in conversations],

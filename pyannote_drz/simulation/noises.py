@@ -16,7 +16,7 @@ import torch
 
 from .dials import Dials, uniform
 from .rooms import NOISE_SAMPLES, fast_length, noise_table
-from .slices import SAMPLE_RATE, SLICE, lay
+from .slices import SAMPLE_RATE, SLICE, lay, on_device
 from .voices import read_mono
 
 KNOT_S = 1.0  # time between two random levels of the noise: unrest as of people and traffic
@@ -197,13 +197,13 @@ def add_noise(audio: torch.Tensor, draws: list[NoiseDraw], table: torch.Tensor |
     white = noise_table(str(device))[0]
     noise = torch.stack([_floor(white, draw.offset, num_samples) * draw.floor for draw in draws])
     lay(white, _on_tracks([d.bursts for d in draws], num_samples), noise)
-    slope = torch.tensor([d.slope for d in draws], dtype=torch.float32, device=device)
+    slope = on_device(np.array([d.slope for d in draws], np.float32), device)
     if any(d.floor > 0 or len(d.bursts) for d in draws):
         noise = _colour(noise, slope)
     if table is not None:
         lay(table, _on_tracks([d.recorded for d in draws], num_samples), noise)
     count = num_samples // int(KNOT_S * SAMPLE_RATE) + 2
-    knots = torch.from_numpy(np.stack([draw.knots[:count] for draw in draws])).to(device)
+    knots = on_device(np.stack([draw.knots[:count] for draw in draws]), device)
     length = (count - 1) * int(KNOT_S * SAMPLE_RATE) + 1
     level = torch.nn.functional.interpolate(
         knots[:, None], size=length, mode="linear", align_corners=True

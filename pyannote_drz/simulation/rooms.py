@@ -14,7 +14,7 @@ import torch
 
 from .dials import Dials, log_uniform, uniform
 from .room_bank import RoomBank
-from .slices import SAMPLE_RATE
+from .slices import SAMPLE_RATE, on_device
 
 NUM_ECHOES = 8  # the six walls' reflections and a few of second order
 ECHO_S = (0.001, 0.03)  # detours of 0.3 to 10 m: tables, walls, floor
@@ -115,7 +115,7 @@ def responses(places: np.ndarray, num_samples: int, device: torch.device) -> tor
     """Room responses, (places, num_samples) float32, of unit energy, direct sound first."""
 
     def column(name: str) -> torch.Tensor:
-        return torch.from_numpy(places[name].copy()).to(device)
+        return on_device(places[name], device)
 
     noise = noise_table(str(device))
     t = torch.arange(num_samples, device=device)  # in samples
@@ -174,7 +174,7 @@ def convolve(
     size = fast_length(num_samples + response_samples)
     index = slice(None)
     if len(wet) < len(places):
-        index = torch.from_numpy(wet).to(tracks.device)
+        index = on_device(wet, tracks.device)
     spectrum = torch.fft.rfft(tracks[index], size)
     spectrum *= torch.fft.rfft(response, size)
     tracks[index] = torch.fft.irfft(spectrum, size)[:, :num_samples]
@@ -191,11 +191,9 @@ def _responses_of(
     response = torch.zeros(len(places), num_samples, device=device)
     modelled, taken = np.flatnonzero(rows < 0), np.flatnonzero(rows >= 0)
     if len(modelled):
-        response[torch.from_numpy(modelled).to(device)] = responses(
-            places[modelled], num_samples, device
-        )
-    found = banked[torch.from_numpy(rows[taken]).to(device), :num_samples]
-    response[torch.from_numpy(taken).to(device), : found.shape[1]] = found
+        response[on_device(modelled, device)] = responses(places[modelled], num_samples, device)
+    found = banked[on_device(rows[taken], device), :num_samples]
+    response[on_device(taken, device), : found.shape[1]] = found
     return response
 
 

@@ -96,6 +96,7 @@ def make_targets(
     prompted: Sequence[Sequence[int]],
     voices: Tensor,
     num_frames: int,
+    device: torch.device | str = "cpu",
 ) -> Targets:
     """Targets of a batch.
 
@@ -109,6 +110,8 @@ def make_targets(
         Training speaker behind each speaker of each row, -1 where there is none.
     num_frames : int
         Frames of the activity target, one time bin each.
+    device : torch.device, optional
+        Where targets are wanted. They are made on the CPU: `voices` had better be there.
     """
     batch = len(turns)
     rows, activity = [], []
@@ -121,8 +124,8 @@ def make_targets(
         for letter, speaker in enumerate(speakers):
             people[row, letter] = known[row][speaker]
     tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=vocabulary.pad)
-    device = voices.device
-    return Targets(tokens.to(device), torch.stack(activity).to(device), people.to(device))
+    made = (tokens, torch.stack(activity), people)
+    return Targets(*(target.to(device, non_blocking=True) for target in made))
 
 
 def corrupt(vocabulary: Vocabulary, tokens: Tensor, objective: Objective, num_bins: int) -> Tensor:
@@ -264,12 +267,13 @@ class VoiceLoss(nn.Module):
         loss : () Tensor
             Zero where nobody is heard twice.
         """
+        voices = F.normalize(voices, dim=-1)
+        # Turns that do not count stay in their rows: a GPU would wait where their number matters.
         counts = (weight > 0) & (people >= 0)
-        voices, people, weight = F.normalize(voices[counts], dim=-1), people[counts], weight[counts]
-        oneself = torch.eye(len(people), dtype=torch.bool, device=people.device)
-        same = (people[:, None] == people) & ~oneself
+        others = counts & ~torch.eye(len(people), dtype=torch.bool, device=people.device)
+        same = (people[:, None] == people) & others & counts[:, None]
         logits = (self.log_scale.exp() * voices @ voices.T).float()
-        log_probability = logits.masked_fill(oneself, -1e4).log_softmax(-1)
+        log_probability = logits.masked_fill(~others, -1e4).log_softmax(-1)
         mean = (log_probability * same).sum(1) / same.sum(1).clamp(min=1)
         weight = weight * same.any(1)
         return -(weight * mean).sum() / weight.sum().clamp(min=1e-6)

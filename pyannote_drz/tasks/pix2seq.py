@@ -64,6 +64,17 @@ SAMPLE_RATE = 16000  # Hz, of the simulator
 CACHE = Path(os.environ.get("PYANNOTE_DRZ_CACHE", "~/.cache/pyannote_drz")).expanduser()
 
 
+class Drawn:
+    """Conversations that will be rendered where the model is.
+
+    Nothing that Lightning knows its way through: it would copy every turn of every conversation,
+    in search of tensors.
+    """
+
+    def __init__(self, examples: list[Conversation | RealChunk]):
+        self.examples = examples
+
+
 class SyntheticPix2SeqDiarization(Task):
     """Speaker diarization as writing a sequence, learnt from simulated conversations.
 
@@ -343,9 +354,9 @@ class SyntheticPix2SeqDiarization(Task):
     def val__len__(self) -> int:
         return self.validation_conversations + len(self.windows)
 
-    def collate_fn(self, batch: list, stage: Literal["train", "val"] = "train") -> Batch | list:
+    def collate_fn(self, batch: list, stage: Literal["train", "val"] = "train") -> Batch | Drawn:
         if stage == "train" and self.render == "device":
-            return batch
+            return Drawn(batch)
         return self._render(batch, stage, torch.device("cpu"))
 
     def _render(self, examples: list, stage: str, device: torch.device) -> Batch:
@@ -373,6 +384,9 @@ class SyntheticPix2SeqDiarization(Task):
         model, v = self.model, self.model.vocabulary
         objective = self.objective
         voices = memory = None
+        # Made first, on the CPU, while a GPU is still busy with what came before.
+        num_frames, device = model.num_frames(waveforms.shape[-1]), waveforms.device
+        targets = make_targets(v, batch.turns, batch.prompted, batch.voices, num_frames, device)
         if objective.token_weight:
             if batch.prompts.shape[1]:
                 voices = model.hear(Prompts(batch.prompts, batch.prompt_lengths))
@@ -380,7 +394,6 @@ class SyntheticPix2SeqDiarization(Task):
             voice_sums, activity = memory.voice_sums, memory.activity
         else:
             voice_sums, activity = model.recognize(waveforms)
-        targets = make_targets(v, batch.turns, batch.prompted, batch.voices, activity.shape[1])
 
         losses = {"activity": activity_loss(activity, targets.activity)}
         total = objective.activity_weight * losses["activity"]
@@ -407,9 +420,11 @@ class SyntheticPix2SeqDiarization(Task):
             total = total + objective.voice_weight * losses["voice"]
         return {"loss": total, **losses}, memory, targets, activity, turns
 
-    def training_step(self, batch: Batch | list, batch_idx: int) -> Tensor | None:
-        if isinstance(batch, list):
-            batch = self._render(batch, "train", self.model.device)
+    def training_step(self, batch: Batch | Drawn, batch_idx: int) -> Tensor | None:
+        if isinstance(batch, Drawn):
+            device = self.model.device
+            with torch.autocast(device.type, enabled=False):  # audio is made in single precision
+                batch = self._render(batch.examples, "train", device)
         augmented = self.augmentation(
             samples=batch.waveforms[:, None], sample_rate=self.model.hparams.sample_rate
         )

@@ -101,14 +101,13 @@ def join(batch: Batch | None, real: list[RealChunk]) -> Batch:
             prompt_lengths=torch.zeros(len(real), 0, dtype=torch.long),
             prompted=[[] for _ in real],
         )
-    device = batch.waveforms.device
     num_people = max(num_people, batch.voices.shape[1])
     _, num_prompts, prompt_samples = batch.prompts.shape
-    nobody = torch.full((len(real), num_people), -1, device=device)
+    nobody = torch.full((len(real), num_people), -1)
     voices = F.pad(batch.voices, (0, num_people - batch.voices.shape[1]), value=-1)
     silence = batch.prompts.new_zeros(len(real), num_prompts, prompt_samples)
     return Batch(
-        waveforms=torch.cat([batch.waveforms, waveforms.to(device)]),
+        waveforms=torch.cat([batch.waveforms, waveforms.to(batch.waveforms.device)]),
         turns=batch.turns + turns,
         voices=torch.cat([voices, nobody]),
         prompts=torch.cat([batch.prompts, silence]),
