@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from .diarize import diarize
 from .simulate import simulate
 
 app = typer.Typer(
@@ -13,6 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(diarize)
 app.command()(simulate)
 
 
