@@ -225,8 +225,8 @@ def listen(
         say(f"{file}: {warning.message}")
     diarization = output.speaker_diarization
     say(
-        f"{file}: {len(diarization.labels())} speakers, {len(diarization)} turns in "
-        f"{duration:.1f} s, heard in {took:.1f} s"
+        f"{file}: speakers: {len(diarization.labels())}, turns: {len(diarization)}, "
+        f"{duration:.1f} s heard in {took:.1f} s"
     )
     comparison = None
     if references is not None:

@@ -16,6 +16,7 @@ import numpy as np
 import soundfile as sf
 from pyannote.core import Annotation
 
+from ..simulation.encoding import OGG_SERIAL, with_serial
 from .comparison import KINDS, Comparison
 from .formats import Diarized
 from .palette import colours_of
@@ -24,8 +25,6 @@ from .plot import envelope, range_of
 TEMPLATE = Path(__file__).with_name("report.html")
 COLUMNS_PER_S, MAX_COLUMNS = 50, 20_000  # of the waveform: what a zoomed page can show
 BLOCK_S = 60  # written at once
-# libsndfile maps 0 to 1 on 160 to 8 kbit/s at 16 kHz (MPEG-2): this is 32 kbit/s, 14 MB an hour.
-MP3_LEVEL = (160 - 32) / (160 - 8)
 
 
 def make_report(
@@ -38,7 +37,7 @@ def make_report(
     diarized : Diarized
     waveform : (samples,) float32 array
     sample_rate : int
-        In Hz; 16, 22.05 or 24 kHz.
+        In Hz: one that Opus has (8, 12, 16, 24 or 48 kHz).
     comparison : Comparison or None
         With the reference, to be shown beside it.
 
@@ -50,7 +49,7 @@ def make_report(
     filling = {
         "TITLE": html.escape(diarized.file.name),
         "DATA": json.dumps(content(diarized, waveform, comparison)).replace("<", "\\u003c"),
-        "AUDIO": "data:audio/mpeg;base64," + encode(waveform, sample_rate),
+        "AUDIO": "data:audio/ogg;base64," + encode(waveform, sample_rate),
     }
     page = TEMPLATE.read_text(encoding="utf-8")
     return re.sub(r"\{\{([A-Z]+)\}\}", lambda place: filling[place[1]], page)
@@ -112,15 +111,17 @@ def speakers_of(annotation: Annotation, colours: dict[str, str]) -> list[dict]:
 
 
 def encode(waveform: np.ndarray, sample_rate: int) -> str:
-    """MP3 in base64: what every browser plays, at a constant rate, so that seeking is exact."""
+    """Opus in base64.
+
+    MP3, which older browsers play too, begins 69 ms late in them (its encoder's delay), and what
+    is heard has to fit what is shown.
+    """
     sound = io.BytesIO()
-    with sf.SoundFile(
-        sound, "w", sample_rate, 1, format="MP3",
-        compression_level=MP3_LEVEL, bitrate_mode="CONSTANT",
-    ) as file:  # fmt: skip
+    with sf.SoundFile(sound, "w", sample_rate, 1, "OPUS", format="OGG") as file:
         for first in range(0, len(waveform), BLOCK_S * sample_rate):
             file.write(waveform[first : first + BLOCK_S * sample_rate])
-    return base64.b64encode(sound.getvalue()).decode()
+    # libsndfile numbers the stream by the clock; the same recording shall give the same page
+    return base64.b64encode(with_serial(sound.getvalue(), OGG_SERIAL)).decode()
 
 
 def _times(segment) -> list[float]:
