@@ -238,4 +238,4 @@ def _colour(noise: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     curve = torch.exp(-0.5 * slope[:, None] * torch.log(hz))  # (rows, frequencies)
     curve /= curve.square().mean(1, keepdim=True).sqrt()
     spectrum = torch.fft.rfft(noise, size) * curve
-    return torch.fft.irfft(spectrum, size)[:, :num_samples]
+    return torch.fft.irfft(spectrum, size)[:, :num_samples].contiguous()  # as `lay` wants it

@@ -19,6 +19,7 @@ from pyannote.audio.torchmetrics import (
 from pyannote.audio.utils.random import create_rng_for_worker
 from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
+from torch_audiomentations import Identity
 from torch_audiomentations.core.transforms_interface import BaseWaveformTransform
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryEER
@@ -425,10 +426,12 @@ class SyntheticPix2SeqDiarization(Task):
             device = self.model.device
             with torch.autocast(device.type, enabled=False):  # audio is made in single precision
                 batch = self._render(batch.examples, "train", device)
-        augmented = self.augmentation(
-            samples=batch.waveforms[:, None], sample_rate=self.model.hparams.sample_rate
-        )
-        losses, *_ = self._losses(batch, augmented.samples[:, 0], "train")
+        waveforms = batch.waveforms  # (batch, samples)
+        if not isinstance(self.augmentation, Identity):  # which asks a GPU questions, and waits
+            sample_rate = self.model.hparams.sample_rate
+            augmented = self.augmentation(samples=waveforms[:, None], sample_rate=sample_rate)
+            waveforms = augmented.samples[:, 0]
+        losses, *_ = self._losses(batch, waveforms, "train")
         if not torch.isfinite(losses["loss"]):
             return None  # as pyannote.audio does: one bad batch must not end a long run
         for name, value in losses.items():

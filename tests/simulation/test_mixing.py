@@ -10,7 +10,10 @@ from pyannote_drz.simulation import (
     SimulationConfig,
     Simulator,
     Turn,
+    mixing,
+    noises,
 )
+from pyannote_drz.simulation.slices import _lay_at_once
 
 RATE = 16000
 
@@ -49,6 +52,17 @@ def test_same_seed_same_bytes(simulator):
     assert one.turns == two.turns and one.prompted == two.prompted
     other = simulator.render(draw(simulator, 3, seed=1), "cpu")
     assert not torch.equal(one.waveforms, other.waveforms)
+
+
+def test_as_on_a_gpu(simulator, monkeypatch):
+    """Slices laid as on GPUs make the same audio; prompts have lengths that FFTs pad."""
+    conversations = draw(simulator, 3)
+    expected = simulator.render(conversations, "cpu")
+    for module in (mixing, noises):
+        monkeypatch.setattr(module, "lay", lambda *args: len(args[1]) and _lay_at_once(*args))
+    batch = simulator.render(conversations, "cpu")
+    torch.testing.assert_close(batch.waveforms, expected.waveforms)
+    torch.testing.assert_close(batch.prompts, expected.prompts)
 
 
 def test_a_row_is_rendered_alike_alone(bank):

@@ -3,7 +3,7 @@
 #
 #   bash recipes/synthetic/lent_gpu/pack.sh DATA [MIB]     # MIB: of data in a part (default 39)
 #
-# A call carries 64 MiB: 13.4 of working tree, 4.6 of wheels, one part. Git does not see .lent.
+# A call carries 64 MiB: 13.4 of working tree, 7 of wheels, one part. Git does not see .lent.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 data=${1:?folder of voices, noise, scripts and development sets}
