@@ -41,7 +41,7 @@ def draw(diarized: Diarized, waveform: np.ndarray, comparison: Comparison | None
     times = np.linspace(0, duration, len(loudest))
     top.fill_between(times, -loudest, loudest, color="#8a94a0", linewidth=0)
     top.set_yticks([])
-    top.set_title(diarized.file.name, loc="left", fontsize=10)
+    top.set_title(diarized.file.name, loc="left", fontsize=10, parse_math=False)
     rows = {label: row for row, (label, _) in enumerate(lanes)}
     least, most = range_of(output.confidence)
     for turn, track, label in output.speaker_diarization.itertracks(yield_label=True):
@@ -55,7 +55,7 @@ def draw(diarized: Diarized, waveform: np.ndarray, comparison: Comparison | None
             bottom.broken_barh(bar, (row - 0.38, 0.76), color=theirs[label])
         bottom.axhline(len(colours) - 0.5, color="black", linewidth=0.8)
         bottom.set_title(str(comparison), loc="left", fontsize=9)
-    bottom.set_yticks(range(len(lanes)), [label for label, _ in lanes])
+    bottom.set_yticks(range(len(lanes)), [label for label, _ in lanes], parse_math=False)
     bottom.set_ylim(max(len(lanes), 1) - 0.5, -0.5)
     bottom.set_xlim(0, duration)
     bottom.set_xlabel("seconds")

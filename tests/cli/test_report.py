@@ -19,7 +19,7 @@ from pyannote_drz.pipelines.stitching import Turn, exclusive
 RATE = 16000
 DURATION = 20.0
 TURNS = [Turn(1, 5, 0, 0.9), Turn(4, 9, 1, 0.5), Turn(10, 14, 0, 0.3), Turn(15, 19, 2, 0.7)]
-NAMES = {0: "SPEAKER_00", 1: "</script><b>Eve", 2: "SPEAKER_02"}
+NAMES = {0: "SPEAKER_00", 1: "</script><b>Eve", 2: "$x and y$"}
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
@@ -167,9 +167,7 @@ def test_keys(page):
 
 
 def test_errors_and_overlap_are_to_be_seen(page):
-    assert (
-        page.locator("#score").inner_text().split()[:6] == "diarization error rate 63.0 %".split()
-    )
+    assert "63.0 %" in page.locator("#score div").first.inner_text()
     assert page.locator(".error.missed").count() == 1
     assert page.locator(".error.confusion").count() == 1
     assert page.locator(".error.alarm").count() == 1
