@@ -64,8 +64,8 @@ if [[ ! -f $lent/tried ]]; then
     [[ -f $lent/tried ]] || { say "the first try failed: see try.log"; exit 1; }
     rm -rf "$lent/try"
 fi
-if ((there < num_parts)); then
-    say "$there of $num_parts parts are there: carry the others"
+if ((there < num_parts)) || [[ -n ${HOLD:-} ]]; then
+    say "$there of $num_parts parts are there; nothing is trained yet"
     exit 0
 fi
 
