@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -43,7 +42,7 @@ from ..simulation.config import MAX_SPEAKERS
 from ..simulation.fitted import AMI
 from ..simulation.turns import TurnSource
 from ..tokens import Vocabulary
-from .material import protocol_voices, rttm_paths
+from .material import CACHE, protocol_voices, rttm_paths
 from .objective import (
     Objective,
     Targets,
@@ -60,9 +59,6 @@ from .objective import (
 from .real import RealChunk, RealConversations, join
 
 SAMPLE_RATE = 16000  # Hz, of the simulator
-
-# Where decoded voices are kept, so that the next run starts in seconds.
-CACHE = Path(os.environ.get("PYANNOTE_DRZ_CACHE", "~/.cache/pyannote_drz")).expanduser()
 
 
 class Drawn:
