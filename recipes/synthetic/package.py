@@ -21,6 +21,7 @@ def main(
     context: Annotated[float, typer.Option(help="s; decoded but not emitted at seams")] = 4,
     threshold: Annotated[float, typer.Option(help="turns less probable than that are dropped")] = 0,
     min_duration_off: Annotated[float, typer.Option(help="s; shorter gaps are filled")] = 0.5,
+    num_passes: Annotated[int, typer.Option(help="2: once more, prompted with what was found")] = 1,
 ):
     # Without the classifier of training voices, which no pipeline needs.
     model = Model.from_pretrained(checkpoint, strict=False)
@@ -29,6 +30,7 @@ def main(
             model.specifications, duration=duration, min_duration=duration
         )
     params = {"threshold": threshold, "min_duration_off": min_duration_off}
+    params["num_passes"] = num_passes
     save_pretrained(model, folder, params, context=context, dtype=torch.float16)
     print(f"{folder}: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters")
 
