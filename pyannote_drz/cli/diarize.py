@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import warnings
@@ -15,6 +14,8 @@ import typer
 from typer import Argument, Option
 
 import pyannote_drz
+
+from ..drafts import draft_of
 
 if TYPE_CHECKING:  # what takes seconds to import is imported by the functions that need it
     import numpy as np
@@ -283,12 +284,8 @@ def write_all(
 def write(path: Path, content: bytes) -> None:
     """Write a file, all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(f"{path}.{os.getpid()}.part")
-    try:
+    with draft_of(path) as part:
         part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def say(line: str) -> None:

@@ -1,12 +1,12 @@
 """Encoding: audio files whose bytes depend on nothing but the samples."""
 
-import os
 import zlib
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 
+from ..drafts import draft_of
 from .slices import SAMPLE_RATE
 
 # Name, which is also the file's extension -> format and subtype of libsndfile.
@@ -25,26 +25,18 @@ def write_audio(path: Path, audio: np.ndarray) -> None:
         (samples,) float32 at 16 kHz within -1..1.
     """
     kind, subtype = FORMATS[path.suffix[1:]]
-    part = Path(f"{path}.{os.getpid()}.part")
-    try:
+    with draft_of(path) as part:
         with sf.SoundFile(part, "w", SAMPLE_RATE, 1, subtype, format=kind) as file:
             for first in range(0, len(audio), BLOCK):
                 file.write(audio[first : first + BLOCK])
         if kind == "OGG":  # libsndfile numbers the stream by the clock
             part.write_bytes(with_serial(part.read_bytes(), OGG_SERIAL))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file, all of it or nothing."""
-    part = Path(f"{path}.{os.getpid()}.part")
-    try:
+    with draft_of(path) as part:
         part.write_text(text)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def with_serial(ogg: bytes, serial: int) -> bytes:

@@ -3,12 +3,12 @@
 `recipes/synthetic/make_rooms.py` makes such a file with pyroomacoustics.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ..drafts import draft_of
 from .slices import SAMPLE_RATE
 
 DIRECT_S = 0.0025  # what arrives that soon is the direct sound, as in the acoustics of speech
@@ -85,10 +85,8 @@ class RoomBank:
         rooms = np.repeat(np.arange(len(self)), self._ends - self._begins)
         # Half precision: its rounding lies 66 dB under each sample.
         responses = self.responses.numpy().astype(np.float16)
-        part = Path(f"{path}.{os.getpid()}.part")
-        with part.open("wb") as file:
+        with draft_of(path) as part, part.open("wb") as file:
             np.savez_compressed(file, responses=responses, rooms=rooms, sample_rate=SAMPLE_RATE)
-        part.replace(path)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "RoomBank":

@@ -5,12 +5,12 @@ What they mean is in `fitted.py`, which draws from them; `fitting.py` finds them
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..drafts import draft_of
 from .config import MAX_SPEAKERS
 from .transitions import KINDS
 
@@ -102,10 +102,9 @@ class TurnModel:
         """
         if not Path(path).parent.is_dir():
             raise FileNotFoundError(f"there is no folder for the turn-taking model '{path}'.")
-        part = Path(f"{path}.{os.getpid()}.part")
         content = {"format": FORMAT, "provenance": {}, **asdict(self)}  # first, for readers
-        part.write_text(_dump(content) + "\n")
-        part.replace(path)
+        with draft_of(path) as part:
+            part.write_text(_dump(content) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "TurnModel":

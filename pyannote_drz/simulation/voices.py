@@ -12,6 +12,7 @@ import soundfile as sf
 import soxr
 import torch
 
+from ..drafts import draft_of
 from .slices import SAMPLE_RATE
 
 FRAME = SAMPLE_RATE // 100  # 10 ms, of the energy that finds pauses
@@ -169,9 +170,8 @@ class VoiceBank:
             "sources": self.sources,
             "pieces": torch.from_numpy(self.pieces.view(np.uint8).copy()),
         }
-        part = Path(f"{path}.{os.getpid()}.part")
-        torch.save(content, part)
-        part.replace(path)
+        with draft_of(path) as part:
+            torch.save(content, part)
 
     @classmethod
     def load(cls, path: str | Path) -> "VoiceBank":

@@ -7,12 +7,13 @@ Only weights travel, the averaged ones, in half precision; the optimizer's state
 numbers in single precision, does not: who begins with these weights warms up again.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
+
+from pyannote_drz.drafts import draft_of
 
 MAX_BYTES = 15 * 2**20  # of a shard; the lent machine gives back files of up to 16 MiB …
 MAX_SHARDS = 4  # … 64 MiB in all, of which log and results want some
@@ -42,9 +43,8 @@ def halved(name: str, weights: torch.Tensor) -> torch.Tensor:
 
 def save(content: dict, path: Path) -> None:
     """Write a file, all of it or nothing."""
-    part = Path(f"{path}.{os.getpid()}.part")
-    torch.save(content, part)
-    part.replace(path)
+    with draft_of(path) as part:
+        torch.save(content, part)
 
 
 @app.command()
