@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from praatio import textgrid
-from pyannote.core import Segment
+from pyannote.core import Annotation, Segment
 
 from ..pipelines.output import Pix2SeqOutput
 
@@ -29,7 +29,7 @@ class Diarized(NamedTuple):
     output: Pix2SeqOutput
 
 
-def to_rttm(diarized: Diarized) -> str:
+def rttm_of(annotation: Annotation, uri: str) -> str:
     """NIST's RTTM, written by pyannote.core, to milliseconds.
 
     Its columns are separated by spaces: those in names become underscores.
@@ -39,13 +39,17 @@ def to_rttm(diarized: Diarized) -> str:
     ValueError
         Two speakers' names would become the same.
     """
-    annotation = diarized.output.speaker_diarization.copy()
     names = {label: _no_space(label) for label in annotation.labels()}
     if len(set(names.values())) < len(names):
         raise ValueError(f"RTTM has no spaces, and without them two of {sorted(names)} are one.")
     annotation = annotation.rename_labels(mapping=names)
-    annotation.uri = _no_space(diarized.uri)
+    annotation.uri = _no_space(uri)
     return annotation.to_rttm()
+
+
+def to_rttm(diarized: Diarized) -> str:
+    """NIST's RTTM, see `rttm_of`."""
+    return rttm_of(diarized.output.speaker_diarization, diarized.uri)
 
 
 def to_json(diarized: Diarized) -> str:

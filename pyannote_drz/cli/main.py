@@ -5,6 +5,7 @@ import sys
 import typer
 
 from .diarize import diarize
+from .prepare import prepare
 from .simulate import simulate
 
 app = typer.Typer(
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(diarize)
+app.command()(prepare)
 app.command()(simulate)
 
 

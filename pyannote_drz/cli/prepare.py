@@ -1,0 +1,345 @@
+"""`pyannote-drz prepare`: recordings and labels become a protocol of pyannote.database.
+
+OUT/
+database.yml              protocol NAME.SpeakerDiarization.Own; audio stays where it is
+train.lst development.lst
+rttm/URI.rttm             turns, whatever format they came in
+uem/URI.uem               what of a recording is annotated: all, where no UEM says otherwise
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from typer import Argument, Option
+
+if TYPE_CHECKING:  # what takes seconds to import is imported by the functions that need it
+    from pyannote.core import Annotation, Timeline
+
+AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+# Extensions that many other files have: read only beside a recording of that name.
+COMMON = (".txt", ".json")
+SLACK_S = 0.5  # a last turn may outlast its recording by that much, and is cut: labels are by hand
+# More "people" in one recording are words, or labels of something else; of the corpora that
+# diarization is scored on, VoxConverse has the most: 21 in one recording (arXiv:2007.01216).
+MOST_PEOPLE = 30
+
+
+def prepare(
+    folder: Annotated[
+        Path,
+        Argument(exists=True, file_okay=False, help="Recordings and labels, subfolders included."),
+    ],
+    out: Annotated[
+        Path | None, Option(help="Folder to write, new or empty. Defaults to FOLDER/protocol.")
+    ] = None,
+    name: Annotated[
+        str | None, Option(help="Of the database. Defaults to the name of FOLDER.")
+    ] = None,
+    development: Annotated[
+        float, Option(min=0, max=0.9, help="Share of recordings to validate on.")
+    ] = 0.2,
+    seed: Annotated[int, Option(min=0, help="Of the choice of these.")] = 0,
+    same_names: Annotated[
+        bool,
+        Option(
+            "--same-names",
+            help="A name is one person in all recordings. Else, nobody is in two recordings.",
+        ),
+    ] = False,
+    skip_bad: Annotated[
+        bool, Option("--skip-bad", help="Leave out what has a problem, rather than stop.")
+    ] = False,
+) -> None:
+    """Make a protocol to train and evaluate on of recordings and of who speaks when in them.
+
+    Labels may be RTTM, label tracks of Audacity (.txt), Praat's TextGrid, ELAN's EAF, or JSON of
+    pyannote-drz, pyannote.audio, WhisperX and NeMo (manifests, too), in files called as the
+    recording or, where the format can say so, of any name. A UEM tells which part is annotated.
+    """
+    from ..simulation.corpus import database_name
+
+    folder = folder.expanduser().resolve()
+    out = (folder / "protocol" if out is None else out).expanduser().resolve()
+    name = database_name(folder) if name is None else name
+    if name != database_name(Path(name)):
+        raise ValueError(f"--name must be letters, digits, '-' and '_', not '{name}'.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"'{out}' is there already: remove it, or choose another --out.")
+    recordings, problems, notes = find(folder, out)
+    for line in notes + problems:
+        say(line)
+    if problems and not skip_bad:
+        raise ValueError(
+            f"nothing was written, because of {len(problems)} problems above: repair them, or "
+            f"leave these files out with --skip-bad."
+        )
+    subsets = split(recordings, development, seed)
+    if not same_names:
+        recordings = [
+            recording._replace(
+                annotation=recording.annotation.rename_labels(
+                    mapping={who: f"{recording.uri}/{who}" for who in recording.annotation.labels()}
+                )
+            )
+            for recording in recordings
+        ]
+    write_protocol(out, folder, name, recordings, subsets)
+    tell(recordings, subsets, same_names)
+    print(f"{name}.SpeakerDiarization.Own is in {out / 'database.yml'}.")
+
+
+class Recording(NamedTuple):
+    """A recording, and who speaks when in it.
+
+    uri : str
+    path : Path
+    duration_s : float
+    annotation : Annotation
+    annotated : Timeline
+    """
+
+    uri: str
+    path: Path
+    duration_s: float
+    annotation: Annotation
+    annotated: Timeline
+
+
+# ---- what is there ------------------------------------------------------------------------------
+
+
+def find(folder: Path, out: Path) -> tuple[list[Recording], list[str], list[str]]:
+    """Recordings with their labels.
+
+    Returns
+    -------
+    recordings : list of Recording
+        By uri; those without problems.
+    problems, notes : list of str
+        What is wrong, and what was put right; a line each.
+    """
+    from pyannote.database.util import load_uem
+
+    from .reading import READERS, read_annotations
+
+    problems, notes = [], []
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and out not in p.parents)
+    audio: dict[str, list[Path]] = {}
+    for path in paths:
+        if path.suffix.lower() in AUDIO:
+            audio.setdefault(path.stem, []).append(path)
+    labels: dict[str, list[tuple[Path, Annotation]]] = {}
+    annotated: dict[str, Timeline] = {}
+    for path in paths:
+        kind = path.suffix.lower()
+        if kind == ".uem":
+            try:
+                annotated.update(load_uem(path))
+            except ValueError as error:
+                problems.append(f"'{path}' is no UEM: {error}")
+        if kind not in READERS or (
+            kind in COMMON and path.stem not in audio and not manifest(path)
+        ):
+            continue
+        try:
+            found = read_annotations(path)
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+            continue
+        if not any(found.values()):
+            problems.append(f"'{path}' holds no turn.")
+        if len(found) == 1 and path.stem in audio and not set(found) & set(audio):
+            [(uri, annotation)] = found.items()
+            notes.append(f"'{path}' calls its recording '{uri}': taken for '{path.stem}'.")
+            found = {path.stem: annotation}
+        for uri, annotation in found.items():
+            there = [other.rename_tracks() for _, other in labels.get(uri, [])]
+            if annotation and annotation.rename_tracks() not in there:  # said once is enough
+                labels.setdefault(uri, []).append((path, annotation))
+    for uri in sorted(set(labels) - set(audio)):
+        problems.append(f"'{labels[uri][0][0]}' is of '{uri}', and there is no such recording.")
+    recordings = []
+    for uri, same in sorted(audio.items()):
+        try:
+            recording, note = check(uri, same, labels.get(uri, []), annotated.get(uri))
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+        else:
+            recordings.append(recording)
+            notes += note
+    return recordings, problems, notes
+
+
+def manifest(path: Path) -> bool:
+    """Is it a manifest of NeMo, which names recordings inside?"""
+    with open(path, "rb") as file:
+        return b'"audio_filepath"' in file.read(4096)
+
+
+def check(
+    uri: str,
+    audio: list[Path],
+    labels: list[tuple[Path, Annotation]],
+    annotated: Timeline | None,
+) -> tuple[Recording, list[str]]:
+    """One recording, fit to learn from, and notes on what was put right.
+
+    Raises
+    ------
+    ValueError
+        It is not fit.
+    """
+    import soundfile
+    from pyannote.core import Segment, Timeline
+
+    path = audio[0]
+    if len(audio) > 1:
+        raise ValueError(f"two recordings are called '{uri}': {audio[0]} and {audio[1]}.")
+    if any(c.isspace() for c in uri):
+        raise ValueError(f"'{path}' has a space in its name, which RTTM and lists cannot have.")
+    if not labels:
+        raise ValueError(f"nothing tells who speaks in '{path}'.")
+    if len(labels) > 1:
+        raise ValueError(f"both '{labels[0][0]}' and '{labels[1][0]}' tell who speaks in '{uri}'.")
+    try:
+        about = soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"'{path}' cannot be read: {error}") from error
+    duration_s = about.frames / about.samplerate
+    if not duration_s:
+        raise ValueError(f"'{path}' is empty.")
+
+    [(source, annotation)] = labels
+    whole, extent, notes = Segment(0, duration_s), annotation.get_timeline().extent(), []
+    if extent.end > duration_s + SLACK_S:
+        raise ValueError(
+            f"'{source}' has turns until {extent.end:.1f} s, and '{path}' ends at "
+            f"{duration_s:.1f} s."
+        )
+    if extent.end > duration_s:
+        notes.append(f"'{source}': turns were cut at the end of the recording, {duration_s:.3f} s.")
+    # Turns of one person that overlap or touch are one.
+    annotation = annotation.crop(whole).support()
+    people = annotation.labels()
+    if len(people) > MOST_PEOPLE:
+        raise ValueError(
+            f"'{source}' names {len(people)} people, such as {people[0]!r} and {people[1]!r}: are "
+            f"these names?"
+        )
+    annotated = Timeline([whole]) if annotated is None else annotated.support().crop(whole)
+    if not annotation.crop(annotated):
+        raise ValueError(f"nobody speaks in the part of '{path}' that is annotated.")
+    return Recording(uri, path, duration_s, annotation, annotated), notes
+
+
+# ---- what is made of it -------------------------------------------------------------------------
+
+
+def split(recordings: list[Recording], development: float, seed: int) -> dict[str, list[str]]:
+    """Uris to train and to validate on; recordings are not cut.
+
+    Raises
+    ------
+    ValueError
+        There are too few.
+    """
+    import numpy as np
+
+    needed = 2 if development else 1
+    if len(recordings) < needed:
+        raise ValueError(
+            f"{len(recordings)} recordings are left, and it takes {needed}: cut a long one in two."
+        )
+    count = max(1, round(development * len(recordings))) if development else 0
+    order = np.random.default_rng(seed).permutation(len(recordings))
+    chosen = set(order[: min(count, len(recordings) - 1)].tolist())
+    subsets: dict[str, list[str]] = {"train": [], "development": []}
+    for number, recording in enumerate(recordings):
+        subsets["development" if number in chosen else "train"].append(recording.uri)
+    return {subset: uris for subset, uris in subsets.items() if uris}
+
+
+def write_protocol(
+    out: Path, folder: Path, name: str, recordings: list[Recording], subsets: dict[str, list[str]]
+) -> None:
+    """Write `out`, all of it or nothing."""
+    from .formats import rttm_of
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = out.with_name(f".{out.name}.{os.getpid()}.part")  # a rename does not cross disks
+    try:
+        for part in ("rttm", "uem"):
+            (draft / part).mkdir(parents=True)
+        for uri, _, _, annotation, annotated in recordings:
+            text(draft / "rttm" / f"{uri}.rttm", rttm_of(annotation, uri))
+            lines = [f"{uri} 1 {start:.6f} {end:.6f}\n" for start, end in annotated]
+            text(draft / "uem" / f"{uri}.uem", "".join(lines))
+        for subset, uris in subsets.items():
+            text(draft / f"{subset}.lst", "".join(f"{uri}\n" for uri in uris))
+        text(draft / "database.yml", database_yml(out, folder, name, recordings, subsets))
+        draft.replace(out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def database_yml(
+    out: Path, folder: Path, name: str, recordings: list[Recording], subsets: dict[str, list[str]]
+) -> str:
+    """What pyannote.database reads; audio by relative paths where `out` is inside `folder`."""
+    import yaml
+
+    inside = folder in out.parents
+    audio = {
+        f"{os.path.relpath(path.parent, out) if inside else path.parent}/{{uri}}{path.suffix}"
+        for path in (recording.path for recording in recordings)
+    }
+    files = {"annotation": "rttm/{uri}.rttm", "annotated": "uem/{uri}.uem"}
+    protocol = {
+        "scope": "database",
+        **{subset: {"uri": f"{subset}.lst", **files} for subset in subsets},
+    }
+    content = {
+        "Databases": {name: sorted(audio)},
+        "Protocols": {name: {"SpeakerDiarization": {"Own": protocol}}},
+    }
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def tell(recordings: list[Recording], subsets: dict[str, list[str]], same_names: bool) -> None:
+    """What there is to learn from, and what is odd about it."""
+    people = {uri: set(annotation.labels()) for uri, _, _, annotation, _ in recordings}
+    counts = ", ".join(f"{len(uris)} {subset}" for subset, uris in subsets.items())
+    total_s = sum(recording.duration_s for recording in recordings)
+    speech_s = sum(r.annotation.get_timeline().support().duration() for r in recordings)
+    overlap_s = sum(r.annotation.get_overlap().duration() for r in recordings)
+    print(
+        f"{len(recordings)} recordings ({counts}), {total_s / 3600:.2f} h, "
+        f"{speech_s / 3600:.2f} h of speech, {overlap_s / speech_s:.1%} of it overlapped, "
+        f"{len(set.union(*people.values()))} people."
+    )
+    for subset, uris in subsets.items():
+        if all(len(people[uri]) == 1 for uri in uris):
+            say(f"{subset}: one person in every recording. These are voices, no conversations.")
+    if same_names and "development" in subsets:
+        both = set.intersection(
+            *(set.union(*(people[uri] for uri in uris)) for uris in subsets.values())
+        )
+        if both:
+            say(
+                f"{len(both)} people, such as {min(both)!r}, are in train and in development: "
+                f"voices that were trained on are easier."
+            )
+
+
+def text(path: Path, content: str) -> None:
+    path.write_text(content, encoding="utf-8")
+
+
+def say(line: str) -> None:
+    """What is no result goes to the other stream."""
+    print(" ".join(line.split()), file=sys.stderr, flush=True)
