@@ -1,13 +1,12 @@
-"""Checkpoints: weights to begin with, and `last.ckpt`, where a run can go on."""
+"""Checkpoints of a run: `last.ckpt`, where it can go on."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 LAST = "last.ckpt"
@@ -44,64 +43,6 @@ def checkpoint_to_resume(resume: str | None, folder: Path) -> Path | None:
     if not Path(resume).is_file():
         raise FileNotFoundError(f"resume={resume}: there is no such checkpoint.")
     return Path(resume)
-
-
-class InitialWeights(Callback):
-    """Begin with the weights of a checkpoint.
-
-    Only layers that depend on the task may differ: they begin at random where the checkpoint has
-    none of their size.
-
-    Parameters
-    ----------
-    path : str or Path
-        Checkpoint of pyannote.audio: .ckpt, or pytorch_model.bin.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such checkpoint.
-    """
-
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise FileNotFoundError(f"init={path}: there is no such checkpoint.")
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Replace weights.
-
-        Raises
-        ------
-        ValueError
-            The file is no checkpoint, or one of another model.
-        """
-        # Specifications and the like are objects of pyannote.audio: only load what you trust.
-        content = torch.load(self.path, map_location="cpu", weights_only=False)
-        if not isinstance(content, dict) or "state_dict" not in content:
-            raise ValueError(f"init={self.path} is no checkpoint: it has no 'state_dict'.")
-        theirs, ours = content["state_dict"], pl_module.state_dict()
-        same = {
-            name: weights
-            for name, weights in theirs.items()
-            if name in ours and ours[name].shape == weights.shape
-        }
-        # What build() and setup_loss_func() make depends on the task.
-        depends = tuple(f"{name}." for name in pl_module.task_dependent) + ("loss_func.",)
-        different = sorted((set(theirs) | set(ours)) - set(same))
-        for name in different:
-            if not name.startswith(depends):
-                raise ValueError(
-                    f"init={self.path} does not fit the model: {name} is "
-                    f"{_shape(theirs, name)} there and {_shape(ours, name)} here."
-                )
-        pl_module.load_state_dict(same, strict=False)
-        if trainer.is_global_zero:
-            print(f"{len(same)} of {len(ours)} tensors of weights come from {self.path}.")
-
-
-def _shape(weights: dict, name: str) -> str:
-    return str(tuple(weights[name].shape)) if name in weights else "absent"
 
 
 class LastCheckpoint(Checkpoint):

@@ -71,7 +71,7 @@ def to_json(diarized: Diarized) -> str:
 def to_srt(diarized: Diarized) -> str:
     """Subtitles: one cue a turn, so that cues overlap where people do."""
     cues = [
-        f"{number}\n{_clock(turn.start)} --> {_clock(turn.end)}\n{label}\n\n"
+        f"{number}\n{clock(turn.start)} --> {clock(turn.end)}\n{label}\n\n"
         for number, (turn, _, label) in enumerate(_tracks(diarized), 1)
     ]
     return "".join(cues)
@@ -124,7 +124,7 @@ def _no_space(name: str) -> str:
     return re.sub(r"\s", "_", name)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """HH:MM:SS,mmm."""
     milliseconds = round(1000 * seconds)
     minutes, milliseconds = divmod(milliseconds, 60_000)

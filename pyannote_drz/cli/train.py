@@ -18,7 +18,7 @@ from types import MethodType
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import (
     Callback,
@@ -29,14 +29,20 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from pyannote.audio import Model
-from pyannote.audio.core.task import Task
-from pyannote.database import FileFinder, Protocol, registry
+from pyannote.audio.core.task import Task, UnknownSpecificationsError
+from torch_audiomentations.utils.config import from_dict
 
+from ..audio import Audio
+from ..models.pix2seq import Pix2SeqDiarizer
+from ..pipelines.packaging import save_pretrained
 from .averaging import ExponentialMovingAverage
-from .checkpoints import BEST, InitialWeights, LastCheckpoint, checkpoint_to_resume
+from .checkpoints import BEST, LAST, LastCheckpoint, checkpoint_to_resume
+from .pretrained import InitialWeights, pretrained
+from .processes import allow_unused_weights, refuse_sweep
 from .progress import ProgressLines
+from .protocols import load_protocol, load_registry
 
 CONFIG = Path(__file__).resolve().parent / "train_config"
 
@@ -50,42 +56,11 @@ MEANT = (
 
 TERMINATED = 128 + signal.SIGTERM  # exit code, as shells have it; Lightning says 0
 
+PIPELINE = "pipeline"  # folder of a run
+CONTEXT_SHARE = 4 / 30  # of a chunk, heard at its seams: 4 s of 30 (DESIGN.md, section 4: 3 to 5)
+
 # Arguments of tasks that are protocols too, hence told by name.
 PROTOCOLS = ("real",)
-
-
-def load_registry(paths: str | ListConfig | None) -> None:
-    """Let pyannote.database know of one or several database.yml.
-
-    Raises
-    ------
-    FileNotFoundError
-        One of them does not exist.
-    """
-    if paths is None:
-        return
-    for path in paths.split(",") if isinstance(paths, str) else paths:
-        path = Path(path).expanduser().resolve()
-        if not path.is_file():
-            raise FileNotFoundError(f"registry={path}: there is no such file.")
-        if path not in registry.configs:
-            registry.load_database(path)
-
-
-def load_protocol(name: str | None) -> Protocol:
-    """Protocol of a registered database, its audio found.
-
-    Raises
-    ------
-    ValueError
-        It has not been registered.
-    """
-    known = sorted(registry)
-    if name not in known:
-        said = "protocol= is missing" if name is None else f"protocol {name} is unknown"
-        among = f"choose one of {', '.join(known)}" if known else "registry= names none"
-        raise ValueError(f"{said}: {among}.")
-    return registry.get_protocol(name, preprocessors={"audio": FileFinder()})
 
 
 def make(cfg: DictConfig) -> partial:
@@ -95,8 +70,45 @@ def make(cfg: DictConfig) -> partial:
 
 def make_task(cfg: DictConfig) -> Task:
     """Task of the configuration, on its protocol."""
-    more = {name: load_protocol(cfg.task[name]) for name in PROTOCOLS if cfg.task.get(name)}
-    return make(cfg.task)(load_protocol(cfg.protocol), **more)
+    preprocessor = None if cfg.preprocessor is None else make(cfg.preprocessor)()
+    more = {
+        name: load_protocol(cfg.task[name], preprocessor)
+        for name in PROTOCOLS
+        if cfg.task.get(name)
+    }
+    if cfg.augmentation is not None:
+        more["augmentation"] = make_augmentation(OmegaConf.to_container(cfg.augmentation))
+    return make(cfg.task)(load_protocol(cfg.protocol, preprocessor), **more)
+
+
+def make_augmentation(config: dict) -> torch.nn.Module:
+    """Transform of torch-audiomentations, from its own {transform: NAME, params: {…}}.
+
+    Raises
+    ------
+    ValueError
+        There is no such transform, or it has no such parameter.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "`output_type` will default to …": it is set below
+            augmentation = from_dict(config)
+    except TypeError as error:
+        raise ValueError(f"augmentation={config.get('transform')}: {error}") from error
+    augmentation.output_type = "dict"  # which tasks read samples and targets from
+    return augmentation
+
+
+def monitored(task: Task) -> tuple[str | None, str]:
+    """Validation metric, None where nothing is validated, and whether "min" or "max" is best."""
+    if not task.has_validation:
+        return None, "min"
+    try:
+        return task.val_monitor
+    except UnknownSpecificationsError:  # its classes are those of the training files
+        task.prepare_data()
+        task.setup()
+        return task.val_monitor
 
 
 def parameter_groups(model: Model, lr: float, lr_ratios: Mapping[str, float]) -> list[dict]:
@@ -167,6 +179,8 @@ def make_model(cfg: DictConfig, task: Task, monitor: str | None, direction: str)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     model = make(cfg.model)(task=task)
+    # Tasks read audio as their model does: all of them without FFmpeg.
+    model.audio = Audio(sample_rate=model.hparams.sample_rate, mono="downmix")
     model.configure_optimizers = MethodType(configure_optimizers, model)
     return model
 
@@ -176,8 +190,8 @@ def make_callbacks(
 ) -> list[Callback]:
     """What happens beside training; last, because of what they keep, the checkpoints."""
     callbacks = []
-    if cfg.init is not None and resume is None:
-        callbacks.append(InitialWeights(cfg.init))
+    if get_object(cfg.model._target_) is pretrained and resume is None:
+        callbacks.append(InitialWeights(cfg.model.checkpoint))
     if cfg.ema is not None:
         callbacks.append(ExponentialMovingAverage(cfg.ema))
     if cfg.logger is not None:
@@ -223,8 +237,9 @@ def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
     torch.set_float32_matmul_precision("high")  # TensorFloat32, on GPUs that have it
     resume = checkpoint_to_resume(cfg.resume, folder)
     load_registry(cfg.registry)
+    allow_unused_weights()
     task = make_task(cfg)
-    monitor, direction = task.val_monitor if task.has_validation else (None, "min")
+    monitor, direction = monitored(task)
     lines.monitor = monitor
     model = make_model(cfg, task, monitor, direction)
     show_bar = cfg.trainer.enable_progress_bar
@@ -233,6 +248,7 @@ def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
         logger=False if cfg.logger is None else make(cfg.logger)(),
         enable_progress_bar=sys.stdout.isatty() if show_bar is None else show_bar,
     )
+    refuse_sweep(trainer)
     if trainer.is_global_zero:
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
         if resume is not None:
@@ -242,15 +258,26 @@ def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
 
     if trainer.fast_dev_run:
         return None
-    best = trainer.checkpoint_callback  # the first: ours, if anything is validated
-    if monitor is None or not best.best_model_path:
-        if trainer.is_global_zero:
-            print("No best checkpoint was kept: nothing was validated.")
-        return None
-    score = float(best.best_model_score)
+    callback = trainer.checkpoint_callback  # the first: ours, if anything is validated
+    best, score = None, None
+    if monitor is not None and callback.best_model_path:
+        best, score = Path(callback.best_model_path), float(callback.best_model_score)
     if trainer.is_global_zero:
-        print(f"Best checkpoint: {best.best_model_path} ({monitor} {score:.1%})")
-    return score if direction == "min" else -score
+        if best is None:
+            print("No best checkpoint was kept: nothing was validated.")
+        else:
+            print(f"Best checkpoint: {best} ({monitor} {score:.1%})")
+        if isinstance(model, Pix2SeqDiarizer):
+            print(f"Pipeline: {write_pipeline(best or folder / LAST, folder / PIPELINE)}")
+    return score if score is None or direction == "min" else -score
+
+
+def write_pipeline(checkpoint: Path, folder: Path) -> Path:
+    """Make a folder for `Pipeline.from_pretrained` of a checkpoint of ours."""
+    # Without the classifier of training voices, which no pipeline needs.
+    model = Model.from_pretrained(checkpoint, strict=False)
+    context_s = CONTEXT_SHARE * model.specifications.duration
+    return save_pretrained(model, folder, params={}, context=context_s)
 
 
 def forget(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,10 +17,11 @@ from pyannote.audio.torchmetrics import (
     MissedDetectionRate,
     SpeakerConfusionRate,
 )
-from pyannote.audio.utils.random import create_rng_for_worker
 from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
-from torch_audiomentations import Identity
+from torch.utils.data import get_worker_info
+from torch_audiomentations import Identity, Shift, TimeInversion
+from torch_audiomentations.augmentations.mix import Mix
 from torch_audiomentations.core.transforms_interface import BaseWaveformTransform
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryEER
@@ -59,6 +62,7 @@ from .objective import (
 from .real import RealChunk, RealConversations, join
 
 SAMPLE_RATE = 16000  # Hz, of the simulator
+MOVES_SPEECH = (Mix, Shift, TimeInversion)  # augmentations that turns would have to follow
 
 
 class Drawn:
@@ -76,7 +80,7 @@ class SyntheticPix2SeqDiarization(Task):
     """Speaker diarization as writing a sequence, learnt from simulated conversations.
 
     Voices are the single-speaker regions of the protocol's files. Conversations are drawn on the
-    fly and never repeat: every worker, epoch and rank has its own random generator.
+    fly and never repeat: each has its own random generator.
 
     Parameters
     ----------
@@ -133,7 +137,7 @@ class SyntheticPix2SeqDiarization(Task):
         Where conversations become audio: in the workers of the data loader, or in the training
         step, on the device that trains.
     batch_size, num_workers, pin_memory, augmentation, metric
-        See `pyannote.audio.core.task.Task`.
+        See `pyannote.audio.core.task.Task`. Augmentations must leave speech where it is.
 
     Raises
     ------
@@ -193,6 +197,12 @@ class SyntheticPix2SeqDiarization(Task):
             )
         if render not in ("worker", "device"):
             raise ValueError(f"render must be 'worker' or 'device', got {render!r}.")
+        for transform in () if augmentation is None else augmentation.modules():
+            if isinstance(transform, MOVES_SPEECH):
+                raise ValueError(
+                    f"augmentation must leave speech where it is, as turns do not follow: "
+                    f"{type(transform).__name__} does not."
+                )
         if real_ratio > 0 and real is None:
             raise ValueError(f"real_ratio={real_ratio} needs conversations: real=….")
         super().__init__(
@@ -313,23 +323,30 @@ class SyntheticPix2SeqDiarization(Task):
         self.model.voice_metric = BinaryEER(thresholds=201).to(self.model.device)
 
     def train__iter__(self) -> Iterator[Conversation | RealChunk]:
-        """Draw conversations, endlessly.
+        """Draw conversations, endlessly: the same for any number of workers and processes.
 
-        `batch_size` in a row, which will be one batch, share their duration and whether they have
-        prompts, so that little of a batch is padding.
+        Of step k, the conversations that rank r learns from are numbers r * batch_size to
+        (r + 1) * batch_size - 1, each drawn with its own seed; worker w of W draws every W-th step.
+        All conversations of a step, which will be one batch on every rank, share their duration
+        and whether they have prompts, so that little is padding and no rank waits.
         """
+        worker = get_worker_info()
+        first, every = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        rank = self.model.global_rank
         # Who resumes in the middle of an epoch hears new conversations: hence the step.
-        seed = [create_rng_for_worker(self.model).getrandbits(64), self.model.global_step]
-        rng = np.random.default_rng(seed)
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        run = [seed, self.model.current_epoch, self.model.global_step]
         disturbed = 1.0  # share of conversations
         if self.ramp_epochs:
             disturbed = self.model.current_epoch / self.ramp_epochs
-        while True:
+        for step in itertools.count(first, every):
+            rng = np.random.default_rng([0, *run, step])
             duration_s = self.duration
             if self.min_duration < self.duration:
                 duration_s = float(rng.integers(int(self.min_duration), int(self.duration) + 1))
             with_prompts = bool(rng.random() < self.prompt_ratio)
-            for _ in range(self.batch_size):
+            for number in range(rank * self.batch_size, (rank + 1) * self.batch_size):
+                rng = np.random.default_rng([1, *run, step, number])
                 if rng.random() < self.real_ratio:
                     yield self.real_training.draw(rng, duration_s)
                 elif rng.random() < disturbed:
@@ -338,7 +355,9 @@ class SyntheticPix2SeqDiarization(Task):
                     yield self.clean_simulator.draw(rng, duration_s, with_prompts)
 
     def train__len__(self) -> int:
-        return self.chunks_per_epoch
+        """Conversations of an epoch, for each of the processes that share it."""
+        num_processes = 1 if self.trainer is None else self.trainer.world_size
+        return max(self.batch_size, self.chunks_per_epoch // num_processes)
 
     def val__getitem__(self, index: int) -> Conversation | RealChunk:
         """A simulated conversation of development voices, then a window of a real one."""
@@ -475,7 +494,7 @@ class SyntheticPix2SeqDiarization(Task):
             ("DiarizationErrorRate/oracle_activity", model.oracle_activity_metric),
             ("VoiceEqualErrorRate", model.voice_metric),
         ):
-            model.log(name, value, on_epoch=True, batch_size=size)
+            model.log(name, value, on_epoch=True, batch_size=size, sync_dist=True)
 
     def default_metric(self) -> Sequence[Metric]:
         """Diarization error rate and its parts."""

@@ -127,6 +127,6 @@ def test_rttm_refuses_names_that_become_one():
 
 
 def test_clock():
-    assert formats._clock(3725.0996) == "01:02:05,100"
-    assert formats._clock(59.9999) == "00:01:00,000"
+    assert formats.clock(3725.0996) == "01:02:05,100"
+    assert formats.clock(59.9999) == "00:01:00,000"
     assert io.StringIO(formats.to_srt(diarized([]))).read() == ""

@@ -1,12 +1,17 @@
 """`SyntheticPix2SeqDiarization`, from a tiny protocol to gradients."""
 
+import warnings
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
-from pyannote.audio.core.task import Problem, Resolution
+from pyannote.audio.augmentation import MixSpeakerDiarization
+from pyannote.audio.core.task import Problem, Resolution, TrainDataset
+from torch.utils.data import DataLoader
+from torch_audiomentations import Compose, Gain, Shift
 
 from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
 from pyannote_drz.simulation import (
@@ -210,6 +215,52 @@ def test_train_iter(make, monkeypatch):
     monkeypatch.setenv("PL_GLOBAL_SEED", "2")
     other = islice(task.train__iter__(), 9)
     assert not any(same(one, two) for one, two in zip(items, other))
+
+
+def test_same_conversations_for_any_layout(make, monkeypatch):
+    """Any number of workers and of processes: the same steps, nothing twice."""
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
+    num_steps, per_step = 5, 4
+
+    def steps(num_ranks: int, num_workers: int) -> list[list[Conversation]]:
+        found = [[] for _ in range(num_steps)]
+        for rank in range(num_ranks):
+            task = ready(make(min_duration=1.0, batch_size=per_step // num_ranks))
+            task.trainer = SimpleNamespace(world_size=num_ranks)
+            monkeypatch.setattr(Pix2SeqDiarizer, "global_rank", rank)
+            loader = DataLoader(TrainDataset(task), task.batch_size, num_workers=num_workers,
+                                collate_fn=list)  # fmt: skip
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Length of IterableDataset")
+                for batches, batch in zip(found, loader):
+                    batches += batch
+        return found
+
+    expected = steps(1, 0)
+    assert len({one.seed for step in expected for one in step}) == num_steps * per_step
+    assert len({one.duration_s for step in expected for one in step}) > 1
+    for num_ranks, num_workers in [(1, 1), (1, 2), (2, 0), (2, 2), (4, 1)]:
+        found = steps(num_ranks, num_workers)
+        assert all(same(*two) for a, b in zip(expected, found) for two in zip(a, b, strict=True))
+
+
+def test_processes_share_an_epoch(make):
+    task = make(chunks_per_epoch=12)
+    assert task.train__len__() == 12
+    task.trainer = SimpleNamespace(world_size=2)
+    assert task.train__len__() == 6
+    task.trainer = SimpleNamespace(world_size=100)
+    assert task.train__len__() == task.batch_size
+
+
+def test_augmentation_that_moves_speech_is_refused(make):
+    gain, shift = Gain(output_type="dict"), Shift(output_type="dict")
+    assert make(augmentation=gain).augmentation is gain
+    for augmentation in (shift, Compose([gain, shift], output_type="dict")):
+        with pytest.raises(ValueError, match="Shift does not"):
+            make(augmentation=augmentation)
+    with pytest.raises(ValueError, match="MixSpeakerDiarization does not"):
+        make(augmentation=MixSpeakerDiarization(output_type="dict"))
 
 
 def test_validation_is_always_the_same(make):
