@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # pyannote.audio's telemetry stays off in here
 export PYANNOTE_METRICS_ENABLED ?= 0
 
-.PHONY: demo test lint format lock clean
+.PHONY: demo test lint format docs lock clean
 
 demo: $(INSTALLED)
 	$(PY) -m pyannote_drz.demo
@@ -27,9 +27,12 @@ format: $(INSTALLED)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 # The exact versions of everything, for all Pythons and platforms; by hand, and it takes uv.
 lock:
-	uv pip compile --universal --python-version 3.10 --extra test --extra recipes --no-annotate --no-header \
+	uv pip compile --universal --python-version 3.10 --extra test --extra docs --extra recipes --no-annotate --no-header \
 		--no-emit-index-url pyproject.toml -o constraints.txt
 
 clean:
@@ -41,5 +44,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 		+ ": make PYTHON=python3.12 ...")'
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip
-	$(PY) -m pip install --progress-bar off -c constraints.txt -e '.[test]'
+	$(PY) -m pip install --progress-bar off -c constraints.txt -e '.[test,docs]'
 	touch $@

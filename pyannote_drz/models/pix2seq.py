@@ -247,6 +247,7 @@ class Pix2SeqDiarizer(Model):
         return round(self.position_samples / self.bin_samples)
 
     def num_positions(self, num_samples: int) -> int:
+        """Number of audio positions of the transformer, of which the last may be padded."""
         return -(-num_samples // self.position_samples)
 
     def num_frames(self, num_samples: int) -> int:

@@ -95,6 +95,10 @@ class Pix2SeqOutput(DiarizeOutput):
     confidence: dict[Track, float] = field(default_factory=dict)
     prompts: VoicePrompts = field(default_factory=VoicePrompts)
 
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows: `speaker_diarization`, as pyannote.core draws it."""
+        return self.speaker_diarization._repr_png_()
+
 
 def annotate(turns: list[Turn], names: dict[int, str], uri: str) -> Annotation:
     """Turns as an annotation; tracks are numbered in the order of turns."""

@@ -132,6 +132,7 @@ def choose_voices(
 
     Parameters
     ----------
+    bank : VoiceBank
     needs_s : sequence of float
         Seconds of distinct speech that each voice should have. Where no voice has as much, one
         of the longest is chosen, and its pieces will be heard again.
@@ -140,6 +141,7 @@ def choose_voices(
         of voices is left.
     taken : sequence of int
         Voices that may not be chosen.
+    rng : Generator
 
     Raises
     ------

@@ -76,6 +76,8 @@ class FittedTurns:
         ----------
         conversations : iterable of Annotation or path
             References, or RTTM files of any number of conversations each.
+        max_speakers : int, optional
+            Most people of a conversation that is sampled.
         provenance : mapping, optional
             What a reader of the saved model should know: name of the corpus, licence, command.
 

@@ -65,6 +65,7 @@ class RoomBank:
 
         Parameters
         ----------
+        rng : Generator
         num_near : int
             People who take part: a place for each, as long as there are places.
         num_far : int

@@ -74,6 +74,8 @@ def draw_room(
 
     Parameters
     ----------
+    rng : Generator
+    config : RoomConfig
     num_near : int
         People who take part, at `config.distance_m` of the microphone.
     num_far : int

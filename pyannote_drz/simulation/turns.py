@@ -25,7 +25,9 @@ class Turn(NamedTuple):
 class TurnSource(Protocol):
     """What `Simulator` asks of a source of scripts."""
 
-    def sample(self, rng: np.random.Generator, duration_s: float) -> list[Turn]: ...
+    def sample(self, rng: np.random.Generator, duration_s: float) -> list[Turn]:
+        """Draw the turns of a conversation of that duration, in seconds."""
+        ...
 
 
 def merge_gaps(turns: Iterable[Turn], gap_s: float = MERGE_GAP_S) -> list[Turn]:
