@@ -34,13 +34,25 @@ def main() -> None:
         report = Path(folder) / "report.html"
         command = "from pyannote_drz.cli.main import run; run()"
         subprocess.run(
-            [sys.executable, "-c", command, "diarize", wav, "--report", report, "--reference", rttm],
+            [
+                sys.executable,
+                "-c",
+                command,
+                "diarize",
+                wav,
+                "--report",
+                report,
+                "--reference",
+                rttm,
+            ],
             check=True,
         )
         browser = driver.chromium.launch(executable_path=path, args=FLAGS, timeout=120_000)
         for scheme, name in (("light", "report.png"), ("dark", "report-dark.png")):
             page = browser.new_page(
-                viewport={"width": 1200, "height": 620}, device_scale_factor=1.5, color_scheme=scheme
+                viewport={"width": 1200, "height": 620},
+                device_scale_factor=1.5,
+                color_scheme=scheme,
             )
             page.set_default_timeout(120_000)
             page.goto(report.as_uri())
