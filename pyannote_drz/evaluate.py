@@ -1,7 +1,8 @@
 """Score a pipeline, or anyone's RTTM, on pyannote.database protocols, beside three baselines.
 
     python -m pyannote_drz.evaluate PIPELINE [PROTOCOL ...] --registry database.yml
-    python -m pyannote_drz.evaluate --rttm PEER.rttm [PROTOCOL ...] --registry database.yml
+    python -m pyannote_drz.evaluate PIPELINE --peer "python sherpa_diarize.py" …
+    python -m pyannote_drz.evaluate --rttm ANSWERS [PROTOCOL ...] --registry database.yml
 
 Diarization error rate without collar, overlap scored, on the region that is annotated. A DER near
 that of "one speaker, oracle activity" can come from finding speech well and telling no voices
@@ -14,7 +15,7 @@ import platform
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -22,15 +23,14 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Timeline
 from pyannote.database import FileFinder, ProtocolFile, registry
-from pyannote.database.util import load_rttm
 from pyannote.metrics.diarization import DiarizationErrorRate
 from rich.console import Console
 from rich.progress import track
 
 from pyannote_drz.audio import Audio
+from pyannote_drz.systems import Peer, pipeline_system, rttm_system
 
 DEFAULT_PROTOCOLS = [f"SimDev.SpeakerDiarization.chunks{n}" for n in (2, 3, 4)]
 DEFAULT_PROTOCOLS += [f"AMIExcerpts.SpeakerDiarization.{name}" for name in ("only_words", "quiet")]
@@ -192,44 +192,6 @@ def protocol_files(name: str, subset: str) -> list[ProtocolFile]:
         raise ValueError(f"protocol {name!r} has no {subset!r} subset.") from error
 
 
-def pipeline_system(path: str, device: str) -> Callable[[ProtocolFile], Annotation]:
-    """A pretrained pipeline, as a function from file to diarization.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing at `path`.
-    """
-    if not Path(path).exists():
-        raise ValueError(f"there is no pipeline in {path!r}.")
-    pipeline = Pipeline.from_pretrained(path).to(torch.device(device))
-
-    def diarize(file: ProtocolFile) -> Annotation:
-        output = pipeline(file)
-        return getattr(output, "speaker_diarization", output)
-
-    return diarize
-
-
-def rttm_system(path: Path, uris: Iterable[str]) -> Callable[[ProtocolFile], Annotation]:
-    """An RTTM file, or a folder of them, as a function from file to diarization.
-
-    Raises
-    ------
-    ValueError
-        If `path` has no RTTM, or knows none of `uris`. A file that it does not name is silence.
-    """
-    paths = sorted(path.rglob("*.rttm")) if path.is_dir() else [path]
-    if not paths or not all(p.is_file() for p in paths):
-        raise ValueError(f"there is no RTTM file in {str(path)!r}.")
-    turns = {uri: turn for p in paths for uri, turn in load_rttm(p).items()}
-    if not set(turns) & set(uris):
-        raise ValueError(
-            f"{str(path)!r} has no turn for any file to score; it knows {sorted(turns)[:3]}."
-        )
-    return lambda file: turns.get(file["uri"], Annotation(uri=file["uri"]))
-
-
 def evaluate(
     files: list[ProtocolFile], diarize: Callable[[ProtocolFile], Annotation], progress: str = ""
 ) -> tuple[dict[str, list[Score]], float, float]:
@@ -272,6 +234,35 @@ def table(scores: dict[str, list[Score]]) -> str:
     return "\n".join(rows)
 
 
+def overview(protocols: dict[str, dict]) -> str:
+    """One row for each protocol of a report, as a Markdown table."""
+    rows = [
+        "| | files | DER % | 95 % interval | one speaker, oracle activity | peer "
+        "| speakers right % | false alarm, s a file | audio / time | peer's audio / time |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+
+    def cell(value: float | None) -> str:
+        return "–" if value is None or np.isnan(value) else f"{value:.1f}"
+
+    for name, of in protocols.items():
+        ours, oracle, peer = (
+            of["systems"].get(who, {}).get("summary", {})
+            for who in ("this system", "one speaker, oracle activity", "peer")
+        )
+        speeds = [
+            s and of["audio_seconds"] / s for s in (of["wall_seconds"], of["peer_wall_seconds"])
+        ]
+        cells = [
+            f"{name} | {len(of['systems']['this system']['files'])}", cell(ours["der"]),
+            f"{cell(ours['der_low'])} to {cell(ours['der_high'])}", cell(oracle["der"]),
+            cell(peer.get("der")), cell(ours["right_speaker_count"]),
+            cell(ours["false_alarm_seconds_per_file"]), *map(cell, speeds),
+        ]  # fmt: skip
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def hardware(device: str) -> str:
     """One line on what ran: processor or accelerator, threads, versions."""
     if device.startswith("cuda"):
@@ -291,6 +282,9 @@ Subset = Annotated[str, typer.Option(help="train, development or test.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 Rttm = Annotated[Path | None, typer.Option(exists=True, help="RTTM file or folder to score.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only each protocol's first files.")]
+PeerCommand = Annotated[
+    str | None, typer.Option(help="Command that takes audio files and prints their RTTM.")
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write all figures, file by file.")]
 
 
@@ -300,10 +294,11 @@ def main(
     subset: Subset = "development",
     device: Device = "cpu",
     rttm: Rttm = None,
+    peer: PeerCommand = None,
     limit: Limit = None,
     into: Json = None,
 ) -> None:
-    """Score a pipeline's folder, or an RTTM, on protocols, beside three baselines."""
+    """Score a pipeline's folder, or an RTTM, on protocols, beside three baselines and a peer."""
     names = list(names or [])
     if rttm is None and not names:
         raise typer.BadParameter("name a pipeline's folder first, or an RTTM with --rttm.")
@@ -317,27 +312,44 @@ def main(
             diarize = rttm_system(rttm, [f["uri"] for some in files.values() for f in some])
         else:
             diarize = pipeline_system(system, device)
+        other = peer and Peer(peer)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
-    machine = None if rttm else hardware(device)
-    print(f"system: {system}" + (f"\nhardware: {machine}" if machine else ""))
-    report = {"system": system, "subset": subset, "hardware": machine, "protocols": {}}
+    machine = hardware(device) if peer or not rttm else None
+    told = {"system": system, "peer": peer, "hardware": machine}
+    print("\n".join(f"{name}: {what}" for name, what in told.items() if what))
+    report = {**told, "subset": subset, "protocols": {}}
     for name, some in files.items():
         scores, wall, audio = evaluate(some, diarize, progress=name)
-        speech = sum(s.speech for s in scores["this system"])
         speed = "" if rttm else f", {audio / wall:.1f} x real time"
+        peer_wall = None
+        if other:
+            try:
+                answers, peer_wall = other.diarize(some)
+            except ValueError as error:
+                raise typer.BadParameter(str(error)) from error
+            scores["peer"] = [
+                score(file["annotation"], answer, file["annotated"], file["uri"])
+                for file, answer in zip(some, answers)
+            ]
+            speed += f"; peer {audio / peer_wall:.1f} x, not counting its start of "
+            speed += f"{other.start_s:.1f} s"
+            speed += "" if rttm else f": {peer_wall / wall:.1f} times as fast as the peer"
+        speech = sum(s.speech for s in scores["this system"])
         print(f"\n### {name}, {subset}\n")
         print(f"{len(some)} files, {audio:.0f} s of audio, {speech:.0f} s of speech{speed}\n")
         print(table(scores), flush=True)
         report["protocols"][name] = {
             "audio_seconds": audio,
             "wall_seconds": None if rttm else wall,
+            "peer_wall_seconds": peer_wall,
             "systems": {
                 who: {"summary": summarize(these), "files": [asdict(s) for s in these]}
                 for who, these in scores.items()
             },
         }
+    print(f"\n{overview(report['protocols'])}")
     if into:
         into.write_text(json.dumps(report, indent=2) + "\n")
 

@@ -1,0 +1,135 @@
+"""What can be scored: a pipeline's folder, somebody's RTTM, and a peer that is run as a command."""
+
+import shlex
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from pyannote.audio import Pipeline
+from pyannote.core import Annotation
+from pyannote.database import ProtocolFile
+from pyannote.database.util import load_rttm
+
+
+def pipeline_system(path: str, device: str) -> Callable[[ProtocolFile], Annotation]:
+    """A pretrained pipeline, as a function from file to diarization.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing at `path`.
+    """
+    if not Path(path).exists():
+        raise ValueError(f"there is no pipeline in {path!r}.")
+    pipeline = Pipeline.from_pretrained(path).to(torch.device(device))
+
+    def diarize(file: ProtocolFile) -> Annotation:
+        output = pipeline(file)
+        return getattr(output, "speaker_diarization", output)
+
+    return diarize
+
+
+def rttm_system(path: Path, uris: Iterable[str]) -> Callable[[ProtocolFile], Annotation]:
+    """An RTTM file, or a folder of them, as a function from file to diarization.
+
+    Raises
+    ------
+    ValueError
+        If `path` has no RTTM, or knows none of `uris`. A file that it does not name is silence.
+    """
+    paths = sorted(path.rglob("*.rttm")) if path.is_dir() else [path]
+    if not paths or not all(p.is_file() for p in paths):
+        raise ValueError(f"there is no RTTM file in {str(path)!r}.")
+    turns = {uri: turn for p in paths for uri, turn in load_rttm(p).items()}
+    if not set(turns) & set(uris):
+        raise ValueError(
+            f"{str(path)!r} has no turn for any file to score; it knows {sorted(turns)[:3]}."
+        )
+    return lambda file: turns.get(file["uri"], Annotation(uri=file["uri"]))
+
+
+class Peer:
+    """A diarizer that runs as a command: audio files in, RTTM out, each file named by its stem.
+
+    Parameters
+    ----------
+    command : str
+        As in a shell; the paths of the files are appended.
+
+    Attributes
+    ----------
+    start_s : float
+        What it takes to start, in seconds: measured on a second of silence.
+
+    Raises
+    ------
+    ValueError
+        If the command cannot be run, or fails.
+    """
+
+    def __init__(self, command: str):
+        self.command = shlex.split(command)
+        if not self.command:
+            raise ValueError("the peer's command is empty.")
+        with tempfile.TemporaryDirectory() as folder:
+            silence = Path(folder) / "silence.wav"
+            soundfile.write(silence, np.zeros(16000, np.float32), 16000)
+            self._run([silence])  # what is on disk is in memory from now on
+            _, self.start_s = self._run([silence])
+
+    def _run(self, paths: list[Path]) -> tuple[dict[str, Annotation], float]:
+        """Diarization by stem, and seconds."""
+        command, began = shlex.join(self.command), time.perf_counter()
+        try:
+            done = subprocess.run(
+                [*self.command, *map(str, paths)], capture_output=True, text=True, check=True
+            )
+        except OSError as error:
+            raise ValueError(f"the peer's command {command!r} cannot be run: {error}") from error
+        except subprocess.CalledProcessError as error:
+            said = (error.stderr.strip().splitlines() or ["it says nothing"])[-1]
+            raise ValueError(
+                f"the peer's command {command!r} failed (status {error.returncode}): {said}"
+            ) from error
+        wall_s = time.perf_counter() - began
+        lines = [line for line in done.stdout.splitlines() if line.startswith("SPEAKER ")]
+        if done.stdout.strip() and not lines:
+            raise ValueError(
+                f"the peer's command {command!r} prints no RTTM: {done.stdout.split()[0]!r}."
+            )
+        if not lines:  # nobody speaks
+            return {}, wall_s
+        with tempfile.TemporaryDirectory() as folder:
+            rttm = Path(folder) / "peer.rttm"
+            rttm.write_text("\n".join(lines) + "\n")
+            return load_rttm(rttm), wall_s
+
+    def diarize(self, files: list[ProtocolFile]) -> tuple[list[Annotation], float]:
+        """Run on all files at once.
+
+        Returns
+        -------
+        answers : list of Annotation
+            One for each file; silence for those that the peer does not name.
+        wall_s : float
+            Seconds that it took beyond `start_s`.
+
+        Raises
+        ------
+        ValueError
+            If two files have the same stem, or the command fails.
+        """
+        stems = [Path(file["audio"]).stem for file in files]
+        twice = [stem for stem, count in Counter(stems).items() if count > 1]
+        if twice:
+            raise ValueError(f"a peer tells files apart by stem, and several are {twice[0]!r}.")
+        turns, wall_s = self._run([Path(file["audio"]) for file in files])
+        answers = [turns.get(s, Annotation(uri=f["uri"])) for s, f in zip(stems, files)]
+        return answers, max(wall_s - self.start_s, 1e-3)
