@@ -149,7 +149,7 @@ def run(page: Path, here: set[str]) -> int:
     ------
     Exception
         Whatever a block of Python raises; its traceback tells lines of the page.
-    subprocess.CalledProcessError
+    SystemExit
         A command failed.
     """
     blocks = runnable(page.read_text(), here)
@@ -160,9 +160,10 @@ def run(page: Path, here: set[str]) -> int:
     for block in blocks:
         print(f"\n# {page}, line {block.line}\n{block.code}", flush=True)
         if block.language == "bash":
-            subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", block.code], check=True, env=environment
-            )
+            command = ["bash", "-euo", "pipefail", "-c", block.code]
+            status = subprocess.run(command, env=environment).returncode
+            if status:
+                sys.exit(f"{page}, line {block.line}: a command failed with status {status}.")
         else:
             exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), session)
     return len(blocks)
@@ -181,19 +182,22 @@ def main(
         more = [word for need in sorted(here) for word in ("--with", need)]
         codes = [subprocess.run([sys.executable, __file__, *more, p]).returncode for p in pages]
         sys.exit(max(codes))
-    sys.path[0] = ""  # as in a session, not where this file is
     with tempfile.TemporaryDirectory() as top:
         if (REPOSITORY.parent / "shared").is_dir():
             (Path(top) / "shared").symlink_to(REPOSITORY.parent / "shared")
         folder = Path(top) / "checkout"
         folder.mkdir()
-        set_stage(folder)
         os.chdir(folder)
+        sys.path[0] = ""  # as in a session there, not where this file is
         try:
+            set_stage(folder)
             print(f"\n{pages[0]}: {run(pages[0], here)} blocks ran")
         finally:
             os.chdir(REPOSITORY)
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(main)
+
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -20,6 +21,8 @@ PAGES += sorted((REPOSITORY / "docs").rglob("*.md"))
 def test_runs(page):
     if not pages.runnable(page.read_text(), set()):
         pytest.skip("nothing to run")
+    if not (Path(sys.executable).parent / "pyannote-drz").exists() and not which("pyannote-drz"):
+        pytest.skip("the package's commands are not installed")
     done = subprocess.run(
         [sys.executable, pages.__file__, page],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -65,5 +68,5 @@ def test_a_failing_block_fails(tmp_path):
         done = subprocess.run(
             [sys.executable, pages.__file__, page], capture_output=True, text=True
         )
-        assert done.returncode != 0
-    assert "line 3" in done.stderr  # of the page
+        assert done.returncode != 0 and "line" in done.stderr
+    assert f'"{page}", line 3' in done.stderr
