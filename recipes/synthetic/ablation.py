@@ -1,6 +1,7 @@
-"""What do turn-taking and noise teach? The same small model, the same steps, other conversations.
+"""What do turn-taking, noise and voices teach? The same small model and steps, other conversations.
 
     python recipes/synthetic/ablation.py ../shared/data runs/ablation
+    python recipes/synthetic/ablation.py ../shared/data runs/sources --compare sources
 
 Every run is a folder: an interrupted ablation goes on where it was. DER on development files, no
 collar, overlap scored.
@@ -10,11 +11,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
+from voice_sources import write
 
 QUIET = (
     "task.simulation={bleed_share: 0, rooms: {room_share: 0}, "
@@ -31,16 +35,44 @@ MODEL = ["model.dim=128", "model.num_layers=4", "model.dropout=0"]
 BATCH_SIZE, DURATION_S = 16, 10
 
 
-def conditions(data: Path) -> dict[str, list[str]]:
-    """Overrides of every condition, by name."""
+def turns_and_noise(data: Path, runs: Path) -> dict[str, list[str]]:
+    """Overrides of every condition, by name: other turns, and no noise."""
+    voices = [f"registry={data}/database.yml", "protocol=Voices.SpeakerDiarization.Voices"]
     scripts = f"task.scripts={data}/ami/only_words/rttms/train"
     noise = f"task.noise={data}/noise/manifest.csv"
     return {
-        "plain random turns": [noise],
-        "fitted turns": ["task.fitted_ratio=1", noise],
-        "replayed AMI turns": [scripts, "task.scripts_ratio=1", noise],
-        "replayed, without rooms and noise": [scripts, "task.scripts_ratio=1", QUIET],
+        "plain random turns": [*voices, noise],
+        "fitted turns": [*voices, "task.fitted_ratio=1", noise],
+        "replayed AMI turns": [*voices, scripts, "task.scripts_ratio=1", noise],
+        "replayed, without rooms and noise": [*voices, scripts, "task.scripts_ratio=1", QUIET],
     }
+
+
+def sources(data: Path, runs: Path) -> dict[str, list[str]]:
+    """Overrides of every condition, by name: as many people and seconds, of one source or all."""
+    database, people, hours = write(data, runs / "voices")
+    print(f"{people} people, {hours:.2f} h of them in either condition")
+    common = [
+        f"registry=[{data}/database.yml,{database}]", f"task.noise={data}/noise/manifest.csv",
+        f"task.scripts={data}/ami/only_words/rttms/train", "task.scripts_ratio=1",
+    ]  # fmt: skip
+    return {
+        "voices of Common Voice": [*common, "protocol=Sources.SpeakerDiarization.One"],
+        "voices of all sources": [*common, "protocol=Sources.SpeakerDiarization.All"],
+    }
+
+
+class Compare(str, Enum):
+    """What differs between runs."""
+
+    turns = "turns"
+    sources = "sources"
+
+
+CONDITIONS: dict[Compare, Callable[[Path, Path], dict[str, list[str]]]] = {
+    Compare.turns: turns_and_noise,
+    Compare.sources: sources,
+}
 
 
 def run(*command: str) -> None:
@@ -52,18 +84,18 @@ def run(*command: str) -> None:
 def main(
     data: Annotated[Path, typer.Argument(help="Folder of voices, noise, scripts.")],
     runs: Path,
+    compare: Compare = Compare.turns,
     steps: int = 600,
     seeds: int = 2,
 ):
     """Train and score every condition; print the table."""
     figures: dict[str, list[list[float]]] = {}
-    for name, overrides in conditions(data).items():
+    for name, overrides in CONDITIONS[compare](data, runs).items():
         for seed in range(1, seeds + 1):
             folder = runs / f"{name.replace(',', '').replace(' ', '-')}-{seed}"
             if not (folder / "best.ckpt").is_file():
                 run(
-                    "-m", "pyannote_drz.cli.train", f"registry={data}/database.yml",
-                    "protocol=Voices.SpeakerDiarization.Voices",
+                    "-m", "pyannote_drz.cli.train",
                     "task=SyntheticPix2SeqDiarization", "model=Pix2SeqDiarizer", *MODEL,
                     f"task.duration={DURATION_S}", f"task.batch_size={BATCH_SIZE}",
                     f"task.chunks_per_epoch={steps * BATCH_SIZE}", "task.num_workers=1",

@@ -1,0 +1,96 @@
+"""Recipes: tuning on several protocols, each chunk written once."""
+
+from importlib.util import module_from_spec, spec_from_file_location
+
+import pytest
+import torch
+import yaml
+from pyannote.audio.core.task import Problem, Resolution, Specifications
+from pyannote.core import Annotation, Segment, Timeline
+from typer import Typer
+from typer.testing import CliRunner
+
+from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
+from pyannote_drz.pipelines.chunks import Ask
+from pyannote_drz.pipelines.packaging import save_pretrained
+
+PROTOCOL = "AMIExcerpts.SpeakerDiarization.only_words"
+
+
+@pytest.fixture(scope="module")
+def tune(repository):
+    spec = spec_from_file_location("tune", repository / "recipes/synthetic/tune.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_chunk_is_written_once(tune):
+    calls = []
+
+    def write(asks):
+        calls.append(len(asks))
+        return [float(ask.waveform.sum()) for ask in asks]
+
+    remembered = tune.Remembered(write)
+    one, two = torch.ones(8), torch.arange(8.0)
+    assert remembered([Ask(one, (), 4), Ask(two, (), 4), Ask(one.clone(), (), 4)]) == [8, 28, 8]
+    assert remembered([Ask(two, (), 4)]) == [28]
+    assert calls == [2]
+    remembered([Ask(two, (), 3), Ask(two, (one,), 4), Ask(two, (two,), 4), Ask(two, (one, one), 4)])
+    assert calls == [2, 4]
+
+
+def test_protocols_weigh_the_same(tune):
+    metric = tune.MeanOfProtocols({"a": "small", "b": "large"})
+    for uri, seconds, said in (("a", 1.0, 0.0), ("b", 100.0, 100.0)):
+        reference, answer = Annotation(uri=uri), Annotation(uri=uri)
+        reference[Segment(0, seconds)] = "x"
+        if said:
+            answer[Segment(0, said)] = "y"
+        metric(reference, answer, uem=Timeline([Segment(0, 100)]))
+    assert abs(metric) == pytest.approx(0.5)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(0)
+    model = Pix2SeqDiarizer(num_mels=20, dim=32, num_layers=2, num_heads=2, voice_dim=16)
+    model.specifications = specifications()
+    model.build()
+    params = {
+        "threshold": 0.0, "min_duration_off": 0.5, "linking_threshold": 0.4, "num_passes": 2,
+    }  # fmt: skip
+    return save_pretrained(model.eval(), tmp_path / "folder", params, context=2.0)
+
+
+def specifications():
+    return Specifications(
+        problem=Problem.MULTI_LABEL_CLASSIFICATION,
+        resolution=Resolution.FRAME,
+        duration=10.0,
+        classes=list("ABCD"),
+    )
+
+
+def test_command(tune, shared, folder):
+    app = Typer()
+    app.command()(tune.main)
+    common = ["--registry", str(shared / "database.yml"), "--trials", "3"]
+    result = CliRunner().invoke(app, [str(folder), PROTOCOL, *common, "--passes", "1"])
+    assert result.exit_code == 0, result.output
+    rates = {}
+    for line in result.output.splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if cells and cells[0] in ("before", "after"):
+            rates[cells[0]] = float(cells[2])
+    assert rates["after"] <= rates["before"]  # the first trial is what there was
+    made = yaml.safe_load((folder / "config.tuned.yaml").read_text())
+    assert made["params"]["num_passes"] == 1
+    assert made["pipeline"] == yaml.safe_load((folder / "config.yaml").read_text())["pipeline"]
+    assert made["optimization"]["protocols"] == [PROTOCOL]
+
+    result = CliRunner().invoke(app, [str(folder), PROTOCOL, PROTOCOL, *common])
+    assert result.exit_code == 2 and "is in two protocols" in result.output
+    result = CliRunner().invoke(app, [str(folder), "No.Such.Thing", *common])
+    assert result.exit_code == 2 and "there is no protocol" in result.output
