@@ -44,7 +44,7 @@ def find_weights(checkpoint: str | Path) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        found = [path / WEIGHTS] if (path / WEIGHTS).is_file() else sorted(path.glob(f"*/{WEIGHTS}"))
+        found = sorted(path.glob(WEIGHTS)) or sorted(path.glob(f"*/{WEIGHTS}"))
         if not found:
             raise FileNotFoundError(f"model.checkpoint={checkpoint}: the folder has no {WEIGHTS}.")
         if len(found) > 1:

@@ -116,8 +116,11 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.num_passes = Integer(1, 2)
 
     def default_parameters(self) -> dict[str, float]:
-        """Keep all turns; pauses as in the targets that the model has learnt."""
-        return dict(DEFAULTS)
+        """What is set, as by a pipeline folder: tuning starts there, and so never ends worse.
+
+        What is not set: all turns are kept; pauses as in the targets that the model has learnt.
+        """
+        return {**DEFAULTS, **self.parameters(instantiated=True)}
 
     def instantiate(self, params: dict[str, float]) -> Pix2SeqDiarization:
         """Set hyper-parameters; those that never were set, nor are given, have their defaults."""

@@ -6,7 +6,8 @@
 #
 #   MINUTES=480          of training, a third of it for voices (or VOICES_MINUTES, DIARIZE_MINUTES)
 #   WORKERS=14           processes that draw conversations; the GPU renders them
-#   INIT=FILE            begin with these weights
+#   INIT=FILE            begin with the model of this checkpoint
+#   SIZE="model.dim=512 model.num_heads=8"    another size, where there is no INIT
 #   STAGES="diarize"     only that, from INIT
 #   PYTHON=python3
 #
@@ -30,19 +31,22 @@ stage() {  # NAME MINUTES KEY=VALUE …
     "${PYTHON:-python3}" -m pyannote_drz.cli.train \
         registry="[$data/database.yml,$here/development.yml]" \
         protocol=Voices.SpeakerDiarization.Voices task.real=X.SpeakerDiarization.Development \
-        task=SyntheticPix2SeqDiarization model=Pix2SeqDiarizer task.speeds=[0.9,1.1] \
+        task=SyntheticPix2SeqDiarization task.speeds=[0.9,1.1] \
         task.scripts="$data/ami/only_words/rttms/train" \
         task.noise="$data/noise/manifest.csv" \
         task.render=device task.num_workers="$workers" task.chunks_per_epoch=64000 \
         task.validation_conversations=32 \
-        model.dim=384 model.num_layers=12 model.num_heads=6 model.dropout=0.0 \
         trainer.accelerator=gpu trainer.precision=bf16-mixed trainer.gradient_clip_val=1 \
         trainer.num_sanity_val_steps=0 trainer.max_steps=-1 trainer.max_time="$time" ema=0.999 \
         last_every_minutes=2 hydra.run.dir="$runs/$name" resume=auto "$@"
 }
 
 stages=${STAGES:-voices diarize}
-init=${INIT:-}
+model=(model=Pix2SeqDiarizer model.dim=384 model.num_layers=12 model.num_heads=6 model.dropout=0.0
+    ${SIZE:-})
+if [[ -n "${INIT:-}" ]]; then
+    model=(model=Pretrained model.checkpoint="$INIT")
+fi
 if [[ " $stages " == *" voices "* ]]; then
     stage voices "${VOICES_MINUTES:-$((minutes / 3))}" \
         task.duration=15 task.min_duration=8 task.scripts_ratio=0.4 task.prompt_ratio=0 \
@@ -50,8 +54,8 @@ if [[ " $stages " == *" voices "* ]]; then
         task.objective='{token_weight: 0, contrast_weight: 1, voice_weight: 0.5}' \
         task.ramp_epochs=3 task.batch_size=256 \
         optimizer.lr=1e-3 scheduler.warmup_steps=300 scheduler.final_ratio=0.05 seed=1 \
-        ${init:+init="$init"} "$@"
-    init=$runs/voices/best.ckpt
+        "${model[@]}" "$@"
+    model=(model=Pretrained model.checkpoint="$runs/voices/best.ckpt")
 fi
 if [[ " $stages " == *" diarize "* ]]; then
     stage diarize "${DIARIZE_MINUTES:-$((minutes - minutes / 3))}" \
@@ -60,6 +64,6 @@ if [[ " $stages " == *" diarize "* ]]; then
         task.objective='{contrast_weight: 1, voice_weight: 0.2}' \
         task.batch_size=128 \
         optimizer.lr=8e-4 scheduler.warmup_steps=300 scheduler.final_ratio=0.01 seed=11 \
-        ${init:+init="$init"} "$@"
+        "${model[@]}" "$@"
     echo "package it: python recipes/synthetic/package.py $runs/diarize/best.ckpt FOLDER"
 fi

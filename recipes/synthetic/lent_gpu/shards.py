@@ -81,7 +81,7 @@ def split(
 
 @app.command()
 def merge(folder: Path, checkpoint: Path):
-    """Write a checkpoint for init=CHECKPOINT, or for package.py; print its stage."""
+    """Write a checkpoint for model=Pretrained, or for package.py; print its stage."""
     paths = sorted(folder.glob("weights.*.pt"))
     shards = [torch.load(path, map_location="cpu", weights_only=False) for path in paths]
     if not shards:
