@@ -113,7 +113,7 @@ def monitored(task: Task) -> tuple[str | None, str]:
 
 
 def parameter_groups(model: Model, lr: float, lr_ratios: Mapping[str, float]) -> list[dict]:
-    """Parameters to train: matrices, which decay, and biases and norms, which do not.
+    """Named parameters to train: matrices, which decay, and biases and norms, which do not.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def parameter_groups(model: Model, lr: float, lr_ratios: Mapping[str, float]) ->
         if parameter.requires_grad:
             fitting = (ratio for prefix, ratio in lr_ratios.items() if name.startswith(prefix))
             key = (next(fitting, 1.0), parameter.ndim > 1)
-            groups.setdefault(key, []).append(parameter)
+            groups.setdefault(key, []).append((name, parameter))
     return [
         {"params": parameters, "lr": ratio * lr, **({} if decays else {"weight_decay": 0.0})}
         for (ratio, decays), parameters in groups.items()
