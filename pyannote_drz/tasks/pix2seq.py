@@ -301,8 +301,10 @@ class SyntheticPix2SeqDiarization(Task):
             self._bank("development"), turns, self.simulation, noises("test")
         )
 
-        protocols = [self.protocol] if self.real is None else [self.protocol, self.real]
-        development = (file for protocol in protocols for file in _development(protocol))
+        protocols = {self.protocol.name: self.protocol}
+        if self.real is not None:  # which may be the same: voices and conversations of one corpus
+            protocols[self.real.name] = self.real
+        development = (file for protocol in protocols.values() for file in _development(protocol))
         self.real_validation = RealConversations(development, SAMPLE_RATE)
         self.windows = self.real_validation.windows(self.duration)
         if self.real_ratio > 0:

@@ -10,6 +10,7 @@ work, and nothing about AMI.
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,14 @@ class Script:
         return self.turns
 
 
-def make(data: Path, out: Path, bank: VoiceBank, seconds: float, seed: int = 0) -> Path:
+def make(
+    data: Path,
+    out: Path,
+    bank: VoiceBank,
+    seconds: float,
+    mics: Sequence[str] = MICS,
+    seed: int = 0,
+) -> Path:
     """Write `out`/database.yml, and all that it names of AMI.
 
     Parameters
@@ -51,6 +59,8 @@ def make(data: Path, out: Path, bank: VoiceBank, seconds: float, seed: int = 0) 
         Who speaks.
     seconds : float
         Of every meeting, from its beginning.
+    mics : sequence of str, optional
+        As in file names. Each is another cast in other rooms.
     seed : int, optional
 
     Raises
@@ -75,7 +85,7 @@ def make(data: Path, out: Path, bank: VoiceBank, seconds: float, seed: int = 0) 
             Turn(start_s, end_s, people.setdefault(who, len(people)))
             for start_s, end_s, who in cut_window(turns, 0.0, seconds)
         ]
-        for mic, name in enumerate(MICS):
+        for mic, name in enumerate(mics):
             rng = np.random.default_rng([seed, number, mic])
             conversation = simulator.draw(rng, seconds, with_prompts=False)
             path = out / "data" / "amicorpus" / uri / "audio" / f"{uri}.{name}.wav"

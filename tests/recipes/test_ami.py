@@ -17,9 +17,15 @@ import pytest
 import requests
 import soundfile
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 from pyannote.database import FileFinder
 from pyannote.database.registry import Registry
 from typer.testing import CliRunner
+
+import pyannote_drz
+from pyannote_drz import evaluate
+from pyannote_drz.cli import train
+from pyannote_drz.simulation import VoiceBank, VoiceFile
 
 MEETINGS = {"train": ["IS1000a", "IS1003b"], "dev": ["ES2011a"], "test": ["EN2002a"]}
 SECONDS = 3
@@ -264,3 +270,77 @@ def test_fetch_without_any_answer(download, tmp_path):
     with requests.Session() as session, pytest.raises(ConnectionError, match="0 of 9 bytes"):
         download.fetch(session, "http://127.0.0.1:1/x", tmp_path / "x", 9)
     assert not any(tmp_path.iterdir())
+
+
+# ---- the official protocol, simulated audio standing in for the recordings ----------------------
+
+NAME = "AMI.SpeakerDiarization.only_words"
+STAND_IN_S = 30.0  # of every meeting
+VOICE_S = 6.0
+
+
+def buzz(seed: int) -> np.ndarray:
+    """Syllables of a voice that nobody has."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(VOICE_S * 16000)) / 16000
+    pitch_hz = rng.uniform(90, 250)
+    syllables = np.clip(np.sin(2 * np.pi * rng.uniform(2, 4) * time), 0, None)
+    return 0.1 * syllables * sum(np.sin(2 * np.pi * h * pitch_hz * time) / h for h in range(1, 9))
+
+
+@pytest.fixture(scope="module")
+def stand_in(repository, shared, tmp_path_factory) -> Path:
+    """database.yml of all of AMI, the first seconds of each meeting spoken by nobody."""
+    folder = tmp_path_factory.mktemp("ami")
+    files = []
+    for k in range(8):
+        soundfile.write(folder / f"{k}.wav", buzz(k), 16000)
+        files.append(VoiceFile(folder / f"{k}.wav", f"buzz{k}", "buzz", [(0.0, VOICE_S)]))
+    bank = VoiceBank.from_files(files)
+    module = load(repository, "stand_in")
+    return module.make(shared, folder / "out", bank, STAND_IN_S, mics=["Mix-Headset"])
+
+
+def test_official_protocol_from_the_top_database(stand_in, repository):
+    assert stand_in.read_bytes() == (repository / "database.yml").read_bytes()
+    registry = Registry()
+    registry.load_database(stand_in)
+    protocol = registry.get_protocol(NAME, preprocessors={"audio": FileFinder(registry)})
+    subsets = [list(subset()) for subset in (protocol.train, protocol.development, protocol.test)]
+    assert [len(files) for files in subsets] == [136, 18, 16]
+    for file in sum(subsets, []):
+        assert soundfile.info(file["audio"]).frames == STAND_IN_S * 16000
+        assert file["annotated"].extent().end <= STAND_IN_S
+
+
+def test_evaluate_and_fine_tune(stand_in, tmp_path, monkeypatch):
+    """The commands of recipes/ami/README.md; what they measure here says nothing about AMI."""
+    pretrained = str(pyannote_drz.PRETRAINED)
+    test = [NAME, "--registry", str(stand_in), "--subset", "test"]
+
+    def scored(pipeline: str) -> str:
+        done = CliRunner().invoke(evaluate.app, [pipeline, *test])
+        assert done.exit_code == 0, (done.output, done.exception)
+        return done.output
+
+    said = scored(pretrained)
+    assert f"### {NAME}, test" in said and "16 files, 480 s of audio" in said
+    assert "| nobody speaks | 100.0 |" in said
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pyannote_drz.tasks.pix2seq.CACHE", tmp_path / "cache")
+    words = [
+        f"registry={stand_in}", f"protocol={NAME}", f"task.real={NAME}", "task.real_ratio=0.7",
+        "task.duration=15", "model=Pretrained", f"model.checkpoint={pretrained}",
+        "optimizer.lr=1e-4", "hydra.run.dir=run",
+        "trainer.max_steps=2", "task.batch_size=2", "task.num_workers=0",
+        "task.chunks_per_epoch=4", "task.validation_conversations=1", "trainer.limit_val_batches=2",
+        "trainer.accelerator=cpu", "trainer.num_sanity_val_steps=0",
+        "trainer.enable_model_summary=false",
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["pyannote-audio-train", *words])
+    try:
+        train.main()
+    finally:
+        GlobalHydra.instance().clear()
+    assert "16 files, 480 s of audio" in scored("run/pipeline")
