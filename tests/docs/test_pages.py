@@ -61,12 +61,14 @@ def test_bad_pages(text, told):
         pages.blocks_of(text)
 
 
-def test_a_failing_block_fails(tmp_path):
-    for code in ("```bash\ntrue\nfalse\n```\n", "```python\nx = 1\nraise KeyError(x)\n```\n"):
-        page = tmp_path / "page.md"
-        page.write_text(code)
-        done = subprocess.run(
-            [sys.executable, pages.__file__, page], capture_output=True, text=True
-        )
-        assert done.returncode != 0 and "line" in done.stderr
-    assert f'"{page}", line 3' in done.stderr
+def test_a_failing_block_fails(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("```bash\ntouch here\nfalse\ntrue\n```\n")
+    with pytest.raises(SystemExit, match="page.md, line 2: a command failed with status 1"):
+        pages.run(page, set())
+    assert (tmp_path / "here").exists()
+    page.write_text("```python\nx = 1\n```\n\n```python\n\nraise KeyError(x)\n```\n")
+    with pytest.raises(KeyError) as raised:
+        pages.run(page, set())
+    assert raised.traceback[-1].lineno + 1 == 7  # of the page
