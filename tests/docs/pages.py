@@ -119,7 +119,7 @@ def set_stage(folder: Path) -> None:
 
 
 def write_voices(folder: Path) -> None:
-    """Write the protocol Voices of database.yml: in each subset four people, of 6 s each."""
+    """Write the protocol Voices of database.yml: in each subset twelve people, of 6 s each."""
     import soundfile
 
     sys.path.append(str(REPOSITORY / "tests" / "cli"))
@@ -127,7 +127,7 @@ def write_voices(folder: Path) -> None:
 
     (folder / "audio").mkdir(parents=True)
     for subset in ("train", "development"):
-        uris = [f"{subset}{person}" for person in range(4)]
+        uris = [f"{subset}{person}" for person in range(12)]
         for person, uri in enumerate(uris):
             samples = voice(person + 100 * (subset == "train"), 6)
             path = folder / "audio" / f"{uri}.opus"
