@@ -45,6 +45,7 @@ from ..simulation.config import MAX_SPEAKERS
 from ..simulation.fitted import AMI
 from ..simulation.turns import TurnSource
 from ..tokens import Vocabulary
+from .halves import halve
 from .material import CACHE, protocol_voices, rttm_paths
 from .objective import (
     Objective,
@@ -126,6 +127,9 @@ class SyntheticPix2SeqDiarization(Task):
         learnt much sooner that way (recipes/synthetic/RUNS.md). Defaults to 0, from the start.
     prompt_ratio : float, optional
         Share of batches that come with prompts.
+    halves_ratio : float, optional
+        Share of the other batches whose conversations are twice as long, and cut into two chunks:
+        so voices are learnt to be told across chunks. Needs an even `batch_size`.
     real : SpeakerDiarizationProtocol, optional
         Annotated conversations. Their development files, and those of `protocol`, are validated
         on; their training files are learnt from, if `real_ratio` says so.
@@ -167,6 +171,7 @@ class SyntheticPix2SeqDiarization(Task):
         simulation: Mapping | SimulationConfig | None = None,
         ramp_epochs: float = 0,
         prompt_ratio: float = 0.5,
+        halves_ratio: float = 0.0,
         real: SpeakerDiarizationProtocol | None = None,
         real_ratio: float = 0.0,
         objective: Mapping | Objective | None = None,
@@ -181,6 +186,7 @@ class SyntheticPix2SeqDiarization(Task):
             ("scripts_ratio", scripts_ratio),
             ("fitted_ratio", fitted_ratio),
             ("prompt_ratio", prompt_ratio),
+            ("halves_ratio", halves_ratio),
             ("real_ratio", real_ratio),
         ):
             if not 0 <= share <= 1:
@@ -195,6 +201,8 @@ class SyntheticPix2SeqDiarization(Task):
                 f"min_duration must be between 1 s and duration ({duration} s), "
                 f"got {min_duration} s."
             )
+        if halves_ratio > 0 and batch_size % 2:
+            raise ValueError(f"halves_ratio={halves_ratio} needs an even batch_size: {batch_size}.")
         if render not in ("worker", "device"):
             raise ValueError(f"render must be 'worker' or 'device', got {render!r}.")
         for transform in () if augmentation is None else augmentation.modules():
@@ -228,7 +236,7 @@ class SyntheticPix2SeqDiarization(Task):
         if ramp_epochs < 0:
             raise ValueError(f"ramp_epochs must not be negative, got {ramp_epochs}.")
         self.ramp_epochs = ramp_epochs
-        self.prompt_ratio = prompt_ratio
+        self.prompt_ratio, self.halves_ratio = prompt_ratio, halves_ratio
         self.real, self.real_ratio = real, real_ratio
         self.objective = _configured(Objective, objective)
         self.render = render
@@ -324,7 +332,7 @@ class SyntheticPix2SeqDiarization(Task):
         # Do two turns of a conversation sound like the same person? 50 % is chance.
         self.model.voice_metric = BinaryEER(thresholds=201).to(self.model.device)
 
-    def train__iter__(self) -> Iterator[Conversation | RealChunk]:
+    def train__iter__(self) -> Iterator[Conversation | RealChunk | None]:
         """Draw conversations, endlessly: the same for any number of workers and processes.
 
         Of step k, the conversations that rank r learns from are numbers r * batch_size to
@@ -347,9 +355,14 @@ class SyntheticPix2SeqDiarization(Task):
             if self.min_duration < self.duration:
                 duration_s = float(rng.integers(int(self.min_duration), int(self.duration) + 1))
             with_prompts = bool(rng.random() < self.prompt_ratio)
-            for number in range(rank * self.batch_size, (rank + 1) * self.batch_size):
-                rng = np.random.default_rng([1, *run, step, number])
-                if rng.random() < self.real_ratio:
+            halved = not with_prompts and bool(rng.random() < self.halves_ratio)
+            if halved:
+                duration_s = 2 * duration_s
+            for row in range(self.batch_size):
+                rng = np.random.default_rng([1, *run, step, rank * self.batch_size + row])
+                if halved and row % 2:
+                    yield None  # the second half of the conversation before
+                elif rng.random() < self.real_ratio:
                     yield self.real_training.draw(rng, duration_s)
                 elif rng.random() < disturbed:
                     yield self.simulator.draw(rng, duration_s, with_prompts)
@@ -378,11 +391,13 @@ class SyntheticPix2SeqDiarization(Task):
         return self._render(batch, stage, torch.device("cpu"))
 
     def _render(self, examples: list, stage: str, device: torch.device) -> Batch:
+        halved = None in examples
         simulator = self.simulator if stage == "train" else self.validation_simulator
         simulated = [example for example in examples if isinstance(example, Conversation)]
         real = [example for example in examples if isinstance(example, RealChunk)]
         batch = simulator.render(simulated, device) if simulated else None
-        return join(batch, real) if real else batch
+        batch = join(batch, real) if real else batch
+        return halve(batch, SAMPLE_RATE) if halved else batch
 
     # ---- learning -------------------------------------------------------------------------------
 

@@ -97,6 +97,8 @@ def test_specifications(make):
         ({"objective": {"time_noise": 7.0}}, "time_noise.* 7.0"),
         ({"max_speakers": 0}, "max_speakers.* 0"),
         ({"ramp_epochs": -1}, "ramp_epochs.* -1"),
+        ({"halves_ratio": 2}, "halves_ratio.* 2"),
+        ({"halves_ratio": 0.5, "batch_size": 3}, "halves_ratio=0.5 .*even.* 3"),
     ],
 )
 def test_bad_argument(make, bad, said):
@@ -291,6 +293,19 @@ def test_collate(make, with_prompts):
     assert batch.prompts.shape[:2] == batch.prompt_lengths.shape
     for turns, voices in zip(batch.turns, batch.voices):
         assert all(voices[turn.speaker] >= 0 for turn in turns)
+
+
+def test_collate_halves(make):
+    """The same people in both halves of a conversation; as much audio as in any other batch."""
+    task = ready(make(prompt_ratio=0.0, halves_ratio=1.0, batch_size=4))
+    drawn = list(islice(task.train__iter__(), 4))
+    assert [example is None for example in drawn] == [False, True, False, True]
+    assert drawn[0].duration_s == 2 * task.duration
+    batch = task.collate_fn(drawn, stage="train")
+    assert batch.waveforms.shape == (4, 48000)
+    assert torch.equal(batch.voices[0::2], batch.voices[1::2])
+    for turns in batch.turns:
+        assert all(0 <= turn.start_s < turn.end_s <= task.duration for turn in turns)
 
 
 def test_real_conversations(make, toy):
