@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import re
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -30,7 +29,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pyannote_drz.audio import Audio
-from pyannote_drz.systems import Peer, pipeline_system, rttm_system
+from pyannote_drz.systems import Peer, Spent, pipeline_system, rttm_system
 
 DEFAULT_PROTOCOLS = [f"SimDev.SpeakerDiarization.chunks{n}" for n in (2, 3, 4)]
 DEFAULT_PROTOCOLS += [f"AMIExcerpts.SpeakerDiarization.{name}" for name in ("only_words", "quiet")]
@@ -194,27 +193,29 @@ def protocol_files(name: str, subset: str) -> list[ProtocolFile]:
 
 def evaluate(
     files: list[ProtocolFile], diarize: Callable[[ProtocolFile], Annotation], progress: str = ""
-) -> tuple[dict[str, list[Score]], float, float]:
+) -> tuple[dict[str, list[Score]], Spent, float]:
     """Run a system on files, and score it and the baselines.
 
     Returns
     -------
     scores : dict of list of Score
         By system: "this system", then the baselines.
-    wall, audio : float
-        Seconds that the system took, seconds of audio that it was given.
+    spent : Spent
+        What the system took.
+    audio : float
+        Seconds of audio that it was given.
     """
     scores: dict[str, list[Score]] = {}
-    wall = audio = 0.0
+    spent, audio = Spent(0.0, 0.0), 0.0
     for file in track(files, progress, disable=not progress, console=Console(stderr=True)):
         reference, uem, uri = file["annotation"], file["annotated"], file["uri"]
         audio += Audio().get_duration(file["audio"])
-        start = time.perf_counter()
+        start = Spent.now()
         hypothesis = diarize(file)
-        wall += time.perf_counter() - start
+        spent += Spent.now() - start
         for name, answer in {"this system": hypothesis, **baselines(reference, uem)}.items():
             scores.setdefault(name, []).append(score(reference, answer, uem, uri))
-    return scores, wall, audio
+    return scores, spent, audio
 
 
 def table(scores: dict[str, list[Score]]) -> str:
@@ -238,7 +239,7 @@ def overview(protocols: dict[str, dict]) -> str:
     """One row for each protocol of a report, as a Markdown table."""
     rows = [
         "| | files | DER % | 95 % interval | one speaker, oracle activity | peer "
-        "| speakers right % | false alarm, s a file | audio / time | peer's audio / time |",
+        "| speakers right % | false alarm, s a file | audio / CPU time | peer's audio / CPU time |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
 
@@ -251,7 +252,7 @@ def overview(protocols: dict[str, dict]) -> str:
             for who in ("this system", "one speaker, oracle activity", "peer")
         )
         speeds = [
-            s and of["audio_seconds"] / s for s in (of["wall_seconds"], of["peer_wall_seconds"])
+            s and of["audio_seconds"] / s for s in (of["cpu_seconds"], of["peer_cpu_seconds"])
         ]
         cells = [
             f"{name} | {len(of['systems']['this system']['files'])}", cell(ours["der"]),
@@ -261,6 +262,12 @@ def overview(protocols: dict[str, dict]) -> str:
         ]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def speed(audio_s: float, spent: Spent) -> str:
+    """How much faster than the audio."""
+    by_cpu = audio_s / max(spent.cpu_s, 1e-3)
+    return f"{audio_s / spent.wall_s:.1f} x real time by the clock, {by_cpu:.1f} x by CPU time"
 
 
 def hardware(device: str) -> str:
@@ -317,33 +324,35 @@ def main(
         raise typer.BadParameter(str(error)) from error
 
     machine = hardware(device) if peer or not rttm else None
-    told = {"system": system, "peer": peer, "hardware": machine}
-    print("\n".join(f"{name}: {what}" for name, what in told.items() if what))
-    report = {**told, "subset": subset, "protocols": {}}
+    what = {"system": system, "peer": peer, "hardware": machine}
+    print("\n".join(f"{name}: {value}" for name, value in what.items() if value))
+    report = {**what, "subset": subset, "protocols": {}}
     for name, some in files.items():
-        scores, wall, audio = evaluate(some, diarize, progress=name)
-        speed = "" if rttm else f", {audio / wall:.1f} x real time"
-        peer_wall = None
+        scores, spent, audio = evaluate(some, diarize, progress=name)
+        told = "" if rttm else f", {speed(audio, spent)}"
+        of_peer = None
         if other:
             try:
-                answers, peer_wall = other.diarize(some)
+                answers, of_peer = other.diarize(some)
             except ValueError as error:
                 raise typer.BadParameter(str(error)) from error
             scores["peer"] = [
                 score(file["annotation"], answer, file["annotated"], file["uri"])
                 for file, answer in zip(some, answers)
             ]
-            speed += f"; peer {audio / peer_wall:.1f} x, not counting its start of "
-            speed += f"{other.start_s:.1f} s"
-            speed += "" if rttm else f": {peer_wall / wall:.1f} times as fast as the peer"
+            told += f"; peer {speed(audio, of_peer)}"
+            if not rttm:
+                told += f": by CPU time we are {of_peer.cpu_s / spent.cpu_s:.1f} times as fast"
         speech = sum(s.speech for s in scores["this system"])
         print(f"\n### {name}, {subset}\n")
-        print(f"{len(some)} files, {audio:.0f} s of audio, {speech:.0f} s of speech{speed}\n")
+        print(f"{len(some)} files, {audio:.0f} s of audio, {speech:.0f} s of speech{told}\n")
         print(table(scores), flush=True)
         report["protocols"][name] = {
             "audio_seconds": audio,
-            "wall_seconds": None if rttm else wall,
-            "peer_wall_seconds": peer_wall,
+            "wall_seconds": None if rttm else spent.wall_s,
+            "cpu_seconds": None if rttm else spent.cpu_s,
+            "peer_wall_seconds": of_peer and of_peer.wall_s,
+            "peer_cpu_seconds": of_peer and of_peer.cpu_s,
             "systems": {
                 who: {"summary": summarize(these), "files": [asdict(s) for s in these]}
                 for who, these in scores.items()

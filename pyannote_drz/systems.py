@@ -1,5 +1,6 @@
 """What can be scored: a pipeline's folder, somebody's RTTM, and a peer that is run as a command."""
 
+import os
 import shlex
 import subprocess
 import tempfile
@@ -7,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -55,6 +57,25 @@ def rttm_system(path: Path, uris: Iterable[str]) -> Callable[[ProtocolFile], Ann
     return lambda file: turns.get(file["uri"], Annotation(uri=file["uri"]))
 
 
+class Spent(NamedTuple):
+    """Seconds by the clock, and of processors: the latter tell speed where others work too."""
+
+    wall_s: float
+    cpu_s: float
+
+    @classmethod
+    def now(cls) -> "Spent":
+        """Of this process and of its children that have ended, from some beginning."""
+        times = os.times()
+        return cls(time.perf_counter(), sum(times[:4]))
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.wall_s + other.wall_s, self.cpu_s + other.cpu_s)
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(self.wall_s - other.wall_s, self.cpu_s - other.cpu_s)
+
+
 class Peer:
     """A diarizer that runs as a command: audio files in, RTTM out, each file named by its stem.
 
@@ -65,8 +86,8 @@ class Peer:
 
     Attributes
     ----------
-    start_s : float
-        What it takes to start, in seconds: measured on a second of silence.
+    start : Spent
+        What it takes to start: measured on a second of silence.
 
     Raises
     ------
@@ -82,11 +103,11 @@ class Peer:
             silence = Path(folder) / "silence.wav"
             soundfile.write(silence, np.zeros(16000, np.float32), 16000)
             self._run([silence])  # what is on disk is in memory from now on
-            _, self.start_s = self._run([silence])
+            _, self.start = self._run([silence])
 
-    def _run(self, paths: list[Path]) -> tuple[dict[str, Annotation], float]:
-        """Diarization by stem, and seconds."""
-        command, began = shlex.join(self.command), time.perf_counter()
+    def _run(self, paths: list[Path]) -> tuple[dict[str, Annotation], Spent]:
+        """Diarization by stem, and what it took."""
+        command, began = shlex.join(self.command), Spent.now()
         try:
             done = subprocess.run(
                 [*self.command, *map(str, paths)], capture_output=True, text=True, check=True
@@ -98,28 +119,28 @@ class Peer:
             raise ValueError(
                 f"the peer's command {command!r} failed (status {error.returncode}): {said}"
             ) from error
-        wall_s = time.perf_counter() - began
+        spent = Spent.now() - began
         lines = [line for line in done.stdout.splitlines() if line.startswith("SPEAKER ")]
         if done.stdout.strip() and not lines:
             raise ValueError(
                 f"the peer's command {command!r} prints no RTTM: {done.stdout.split()[0]!r}."
             )
         if not lines:  # nobody speaks
-            return {}, wall_s
+            return {}, spent
         with tempfile.TemporaryDirectory() as folder:
             rttm = Path(folder) / "peer.rttm"
             rttm.write_text("\n".join(lines) + "\n")
-            return load_rttm(rttm), wall_s
+            return load_rttm(rttm), spent
 
-    def diarize(self, files: list[ProtocolFile]) -> tuple[list[Annotation], float]:
+    def diarize(self, files: list[ProtocolFile]) -> tuple[list[Annotation], Spent]:
         """Run on all files at once.
 
         Returns
         -------
         answers : list of Annotation
             One for each file; silence for those that the peer does not name.
-        wall_s : float
-            Seconds that it took beyond `start_s`.
+        spent : Spent
+            Beyond `start`.
 
         Raises
         ------
@@ -130,6 +151,7 @@ class Peer:
         twice = [stem for stem, count in Counter(stems).items() if count > 1]
         if twice:
             raise ValueError(f"a peer tells files apart by stem, and several are {twice[0]!r}.")
-        turns, wall_s = self._run([Path(file["audio"]) for file in files])
+        turns, spent = self._run([Path(file["audio"]) for file in files])
         answers = [turns.get(s, Annotation(uri=f["uri"])) for s, f in zip(stems, files)]
-        return answers, max(wall_s - self.start_s, 1e-3)
+        spent -= self.start
+        return answers, Spent(max(spent.wall_s, 1e-3), max(spent.cpu_s, 1e-3))
