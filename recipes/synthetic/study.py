@@ -149,9 +149,9 @@ def by_overlap(files: list[Studied]) -> Rows:
 
 def at_once(reference: Annotation, extent_s: float) -> dict[str, list[Segment]]:
     """When nobody, one, two, three or more people speak."""
-    parts: dict[str, list[Segment]] = {name: [] for name in ("nobody", "one", "two", "more")}
-    names = list(parts)
-    parts["nobody"] = list(reference.get_timeline().gaps(Segment(0, extent_s)))
+    names = ("nobody speaks", "one speaks", "two speak", "three or more speak")
+    parts: dict[str, list[Segment]] = {name: [] for name in names}
+    parts[names[0]] = list(reference.get_timeline().gaps(Segment(0, extent_s)))
     for piece in reference.get_timeline().segmentation():
         people = len(reference.crop(piece).labels())
         if people:
@@ -163,9 +163,7 @@ def by_concurrency(files: list[Studied]) -> Rows:
     rows: Rows = {}
     for file in files:
         for name, within in at_once(file.ours.reference, file.extent_s).items():
-            rows.setdefault(f"{name} speaks" if name != "more" else "three or more", []).append(
-                share(file, within)
-            )
+            rows.setdefault(name, []).append(share(file, within))
     return rows
 
 
@@ -201,7 +199,7 @@ TABLES = {
     "overlap in the file, of the time with speech": by_overlap,
     "at once": by_concurrency,
     "position": by_position,
-    "length of the reference's turn": by_turn_length,
+    "length of the reference's turn (no false alarm is in one)": by_turn_length,
 }
 
 
@@ -257,7 +255,7 @@ def draw(tables: dict[str, Rows], path: Path) -> None:
             bottom += height
         oracle = [sum(s.oracle for s in shares) for shares in rows.values()]
         panel.plot(100 * np.array(oracle) / speech, "k_", ms=12, label="one speaker, oracle")
-        short = [name.split(".")[-1] for name in rows]
+        short = [name.split(".")[-1] if title == "set" else name for name in rows]
         panel.set_xticks(range(len(rows)), short, rotation=30, ha="right", fontsize=8)
         panel.set_title(title, fontsize=9)
         panel.set_ylabel("% of its speech", fontsize=8)

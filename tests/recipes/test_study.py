@@ -48,8 +48,8 @@ def test_by_hand(study):
     assert seconds(study.by_concurrency([file])) == {
         "nobody speaks": (0, 0, 2, 0),
         "one speaks": (5, 1, 0, 1),
-        "two speaks": (2, 1, 0, 0),
-        "three or more": (0, 0, 0, 0),
+        "two speak": (2, 1, 0, 0),
+        "three or more speak": (0, 0, 0, 0),
     }
     position = seconds(study.by_position([file]))
     assert len(position) == 6
