@@ -21,6 +21,7 @@ from pyannote.core import Annotation
 from pyannote.database import ProtocolFile
 from pyannote.metrics.diarization import GreedyDiarizationErrorRate
 from pyannote.pipeline.parameter import Integer, Uniform
+from rich.progress import track
 from torch import Tensor
 
 from ..audio import Audio, AudioFile
@@ -162,6 +163,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         step: float = 2.0,
         lookahead: float | None = None,
         hook: Callable | None = None,
+        progress: bool = False,
     ) -> Pix2SeqOutput | Iterator[tuple[AudioFile, Pix2SeqOutput]]:
         """Diarize a file, or each of a list of files.
 
@@ -177,6 +179,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         num_speakers, min_speakers, max_speakers, known_speakers, hook : optional
         online, step, lookahead : optional
             See `apply`. What a file has under "pipeline_kwargs" takes precedence.
+        progress : bool, optional
+            Show how many files of a list are done, as `pyannote-audio benchmark` asks.
 
         Returns
         -------
@@ -203,7 +207,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         duplicates = sorted({uri for uri in uris if uris.count(uri) > 1})
         if duplicates:
             raise ValueError(f"files of a list must have distinct uris, got twice: {duplicates}.")
-        return self.apply_batch(files, **options)
+        done = self.apply_batch(files, **options)
+        return track(done, description="Files", total=len(files), disable=not progress)
 
     def apply(
         self,
