@@ -49,11 +49,14 @@ class Written(NamedTuple):
         `Memory.voice_sums` has them, and the summed weights, in audio positions.
     whole : (voice_dim + 1,) array
         The same, over the whole chunk.
+    speech : (bins,) array
+        Probability that anybody speaks, by the activity head.
     """
 
     turns: list[Turn]
     voices: np.ndarray
     whole: np.ndarray
+    speech: np.ndarray
 
 
 def as_prompts(voices: list[tuple[Tensor, ...]], device: torch.device | str = "cpu") -> Prompts:
@@ -136,6 +139,8 @@ class Writer:
         # The probability of a turn is the geometric mean of those of its three tokens.
         log_probabilities = probabilities.log().cpu()
         voice_sums = memory.voice_sums.float().cpu().numpy()
+        nobody = (1 - memory.activity.float().sigmoid()).prod(-1)  # (batch, bins)
+        speech = (1 - nobody).cpu().numpy()
         position_s = model.position_samples / model.hparams.sample_rate
 
         written = []
@@ -146,7 +151,8 @@ class Writer:
                 Turn(start * vocabulary.resolution, end * vocabulary.resolution, speaker, p)
                 for (start, end, speaker), p in zip(triplets, per_turn.tolist(), strict=True)
             ]
-            written.append(Written(turns, voices_of(turns, sums, position_s), sums[-1]))
+            voices = voices_of(turns, sums, position_s)
+            written.append(Written(turns, voices, sums[-1], speech[row]))
         return written
 
 

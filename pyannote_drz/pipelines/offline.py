@@ -21,6 +21,7 @@ from .agreement import agreement
 from .chunks import Ask, Step, Written
 from .linking import ChunkVoice, link
 from .prompts import Person, cut, remember
+from .silences import spoken
 from .stitching import Chunk, Turn, clip, merge, rejoin, seam, split
 
 # Whoever speaks less than 1 % of a file, or 10 s of a long one, is taken for somebody who speaks
@@ -39,6 +40,7 @@ class Settings:
     bin_s : float, s; audio that is shorter cannot be written
     num_letters : int, of the model
     threshold : float, least probability of a turn
+    activity_threshold : float, least probability of speech within a turn
     min_duration_off : float, s
     linking_threshold : float, least cosine of two voices of one person
     num_passes : int, 1 (no prompts) or 2
@@ -50,6 +52,7 @@ class Settings:
     bin_s: float
     num_letters: int
     threshold: float
+    activity_threshold: float
     min_duration_off: float
     linking_threshold: float
     num_passes: int
@@ -76,12 +79,19 @@ class People(NamedTuple):
 
 
 def in_file(written: Written, chunk: Chunk, settings: Settings) -> Heard:
-    """Seconds of the chunk to seconds of the file, without turns that are not probable enough."""
-    start = chunk.start / settings.sample_rate
-    kept = [i for i, turn in enumerate(written.turns) if turn.probability >= settings.threshold]
-    turns = [written.turns[i] for i in kept]
-    turns = [turn._replace(start=start + turn.start, end=start + turn.end) for turn in turns]
-    return Heard(turns, written.voices[kept, :-1])
+    """Seconds of the chunk to seconds of the file, without what is not probable enough."""
+    begin = chunk.start / settings.sample_rate
+    turns, vectors = [], []
+    for turn, voice in zip(written.turns, written.voices, strict=True):
+        if turn.probability < settings.threshold:
+            continue
+        for part in spoken(turn, written.speech, settings.activity_threshold, settings.bin_s):
+            turns.append(part._replace(start=begin + part.start, end=begin + part.end))
+            vectors.append((part.end - part.start) / (turn.end - turn.start) * voice[:-1])
+    order = sorted(range(len(turns)), key=turns.__getitem__)
+    dim = written.voices.shape[1] - 1
+    vectors = np.array([vectors[i] for i in order], dtype=np.float32).reshape(-1, dim)
+    return Heard([turns[i] for i in order], vectors)
 
 
 def named(heard: Heard, who: dict[int, int]) -> Heard:

@@ -38,6 +38,7 @@ PRETRAINED_MODEL = str(Path(__file__).parents[1] / "pretrained" / "diarizer")
 
 DEFAULTS = {
     "threshold": 0.0,
+    "activity_threshold": 0.4,
     "min_duration_off": MERGE_GAP,
     "linking_threshold": 0.4,
     "num_passes": 2,
@@ -68,6 +69,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     threshold : float
         Turns that are less probable are dropped: higher means fewer false alarms and more misses.
         The probability of a turn is the geometric mean of those of its three tokens.
+    activity_threshold : float
+        Where speech is less probable by the activity head, turns are cut: higher means fewer false
+        alarms and more misses.
     min_duration_off : float
         A pause of one speaker shorter than that, in seconds, does not end a turn.
     linking_threshold : float
@@ -112,6 +116,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self._audio = Audio(sample_rate=self.model.hparams.sample_rate, mono="downmix")
 
         self.threshold = Uniform(0.0, 1.0)
+        self.activity_threshold = Uniform(0.0, 1.0)
         self.min_duration_off = Uniform(0.0, 1.0)
         self.linking_threshold = Uniform(-1.0, 1.0)
         self.num_passes = Integer(1, 2)
@@ -395,6 +400,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             bin_s=model.bin_samples / rate,
             num_letters=model.vocabulary.max_speakers,
             threshold=self.threshold,
+            activity_threshold=self.activity_threshold,
             min_duration_off=self.min_duration_off,
             linking_threshold=self.linking_threshold,
             num_passes=int(self.num_passes),

@@ -20,7 +20,13 @@ def main(
     duration: Annotated[float | None, typer.Option(help="s; chunks of the pipeline")] = None,
     context: Annotated[float, typer.Option(help="s; decoded but not emitted at seams")] = 4,
     threshold: Annotated[float, typer.Option(help="turns less probable than that are dropped")] = 0,
+    activity_threshold: Annotated[
+        float, typer.Option(help="turns are cut where speech is less probable")
+    ] = 0.4,
     min_duration_off: Annotated[float, typer.Option(help="s; shorter gaps are filled")] = 0.5,
+    linking_threshold: Annotated[
+        float, typer.Option(help="voices less alike than that are two people")
+    ] = 0.4,
     num_passes: Annotated[int, typer.Option(help="2: once more, prompted with what was found")] = 1,
 ):
     # Without the classifier of training voices, which no pipeline needs.
@@ -29,8 +35,13 @@ def main(
         model.specifications = replace(
             model.specifications, duration=duration, min_duration=duration
         )
-    params = {"threshold": threshold, "min_duration_off": min_duration_off}
-    params["num_passes"] = num_passes
+    params = {
+        "threshold": threshold,
+        "activity_threshold": activity_threshold,
+        "min_duration_off": min_duration_off,
+        "linking_threshold": linking_threshold,
+        "num_passes": num_passes,
+    }
     save_pretrained(model, folder, params, context=context, dtype=torch.float16)
     print(f"{folder}: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters")
 

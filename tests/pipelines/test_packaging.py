@@ -8,6 +8,7 @@ from pyannote_drz.pipelines.pix2seq import DEFAULTS
 
 PARAMS = {
     "threshold": 0.25,
+    "activity_threshold": 0.3,
     "min_duration_off": 0.5,
     "linking_threshold": 0.3,
     "num_passes": 1,

@@ -60,7 +60,8 @@ def script(pipeline, monkeypatch, conversation: Annotation):
                 turns.append(Turn(segment.start - start, segment.end - start, letter, 0.9))
                 vectors.append(segment.duration * np.append(voices[name], 1.0))
         dim = len(voices) + 2
-        return Written(turns, np.array(vectors).reshape(-1, dim), np.ones(dim))
+        vectors = np.array(vectors).reshape(-1, dim)
+        return Written(turns, vectors, np.ones(dim), np.ones(len(waveform)))
 
     monkeypatch.setattr(pipeline, "write", write)
     return prompted_per_chunk
