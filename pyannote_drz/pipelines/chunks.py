@@ -24,6 +24,12 @@ from .stitching import Turn, alone
 OVERLAPPED = 0.01
 
 
+# s; turns of two people whose starts and ends are that near are one turn, written again: a model
+# that has begun to repeat itself gives everybody the whole chunk. Of 66816 turns of AMI train, 150
+# are like that, and 17 of those last longer than 1 s.
+UNISON_S = 0.1
+
+
 class Ask(NamedTuple):
     """One chunk to be written.
 
@@ -103,6 +109,18 @@ def voices_of(turns: list[Turn], voice_sums: np.ndarray, position_s: float) -> n
     return voices
 
 
+def without_unison(turns: list[Turn]) -> list[Turn]:
+    """Turns without those that begin and end together with an earlier one."""
+    kept: list[Turn] = []
+    for turn in turns:
+        if not any(
+            abs(turn.start - other.start) <= UNISON_S and abs(turn.end - other.end) <= UNISON_S
+            for other in kept
+        ):
+            kept.append(turn)
+    return kept
+
+
 class Writer:
     """Writes batches of chunks.
 
@@ -151,6 +169,7 @@ class Writer:
                 Turn(start * vocabulary.resolution, end * vocabulary.resolution, speaker, p)
                 for (start, end, speaker), p in zip(triplets, per_turn.tolist(), strict=True)
             ]
+            turns = without_unison(turns)
             voices = voices_of(turns, sums, position_s)
             written.append(Written(turns, voices, sums[-1], speech[row]))
         return written
