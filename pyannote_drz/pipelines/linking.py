@@ -1,8 +1,8 @@
 """Linking: which voices of different chunks are one person.
 
-Constrained agglomerative clustering of the model's own voice vectors, and of how much neighbouring
-chunks agree where both of them hear. Two voices of one chunk are never one person, nor are two
-enrolled people. Then every chunk chooses anew, all its voices at once.
+Constrained agglomerative clustering of the model's own voice vectors. Two voices of one chunk are
+never one person, nor are two enrolled people. Then every chunk chooses anew, all its voices at
+once.
 
     voices > merge the two most alike, until nobody is alike enough > who spoke long enough > choose
 """
@@ -14,13 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array, csr_array
 
 # Voices clustered at once: memory and time do not grow with the square of a file's length.
 BLOCK = 1000
-# What agreement of AGREED_S or more adds to a cosine, and disagreement takes away. Of 0, 0.3, 0.6
-# and 1 best on SimDev meetings (recipes/long/README.md).
-AGREEMENT, AGREED_S = 1.0, 2.0
 # Rounds of choosing anew; people hardly change after the second.
 ROUNDS = 5
 
@@ -47,13 +43,8 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a @ b.T
 
 
-def bonus(agreed: np.ndarray) -> np.ndarray:
-    """What agreement, in seconds, is worth beside a cosine."""
-    return AGREEMENT * np.clip(agreed / AGREED_S, -1.0, 1.0)
-
-
 def agglomerate(
-    vectors: np.ndarray, apart: np.ndarray, agreed: np.ndarray, threshold: float, fewest: int
+    vectors: np.ndarray, apart: np.ndarray, threshold: float, fewest: int
 ) -> np.ndarray:
     """Merge the two most alike, again and again.
 
@@ -63,8 +54,6 @@ def agglomerate(
         Those of merged items add up.
     apart : (items, items) bool array
         Never merged, nor anything merged with them.
-    agreed : (items, items) array
-        Seconds, see `agreement`. Those of merged items add up, too.
     threshold : float
         Nothing less alike is merged.
     fewest : int
@@ -75,24 +64,21 @@ def agglomerate(
     groups : (items,) array of int
         Numbered from 0.
     """
-    vectors, apart, agreed = vectors.copy(), apart.copy(), agreed.copy()
+    vectors, apart = vectors.copy(), apart.copy()
     num_items = len(vectors)
     groups = np.arange(num_items)
     np.fill_diagonal(apart, True)
-    alike = np.where(apart, -np.inf, cosines(vectors, vectors) + bonus(agreed))
+    alike = np.where(apart, -np.inf, cosines(vectors, vectors))
     for _ in range(num_items - fewest):
         a, b = divmod(int(alike.argmax()), num_items)
         if not alike[a, b] >= threshold:
             break
         groups[groups == b] = a
         vectors[a] += vectors[b]
-        agreed[a] += agreed[b]
-        agreed[:, a] = agreed[a]
         apart[a] |= apart[b]
         apart[:, a] = apart[a]
         apart[b] = apart[:, b] = True
-        row = cosines(vectors[a : a + 1], vectors)[0] + bonus(agreed[a])
-        row = np.where(apart[a], -np.inf, row)
+        row = np.where(apart[a], -np.inf, cosines(vectors[a : a + 1], vectors)[0])
         alike[a] = alike[:, a] = row
         alike[b] = alike[:, b] = -np.inf
     return np.unique(groups, return_inverse=True)[1]
@@ -105,7 +91,6 @@ def link(
     max_people: float = np.inf,
     shortest: float = 0.0,
     known: Iterable[np.ndarray] = (),
-    agreed: csr_array | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tell which voices are the same person.
 
@@ -124,8 +109,6 @@ def link(
         `min_people` asks for them.
     known : iterable of (voice_dim,) array, optional
         Voices of people who are known beforehand, the first people.
-    agreed : (voices, voices) sparse array, optional
-        How much they agree, in seconds, see `agreement`.
 
     Returns
     -------
@@ -141,9 +124,7 @@ def link(
     vectors = np.stack([voice.vector for voice in voices]).astype(np.float64)
     seconds = np.array([voice.seconds for voice in voices])
     chunks = np.array([voice.chunk for voice in voices])
-    if agreed is None:
-        agreed = csr_array((len(voices), len(voices)))
-    people = _group(vectors, chunks, agreed, threshold, min_people, known)
+    people = _group(vectors, chunks, threshold, min_people, known)
     people = _reduce(people, vectors, seconds, chunks, known, shortest, max_people)
 
     # Who stays: known people who were heard, then whoever speaks most.
@@ -160,7 +141,7 @@ def link(
     for _ in range(ROUNDS):
         totals = seeds.copy()
         np.add.at(totals, people, vectors)
-        chosen = _choose(vectors, seconds, chunks, agreed, totals, kept, people, threshold)
+        chosen = _choose(vectors, seconds, chunks, totals, kept, people, threshold)
         enough = min(min_people, len(kept))
         if (chosen == people).all() or len(np.unique(chosen)) < enough:
             break
@@ -170,14 +151,7 @@ def link(
     return people, totals
 
 
-def _members(people: np.ndarray, num_people: int) -> csr_array:
-    """(num_people, voices) sparse array: 1 where a voice is that person's; -1 is nobody's yet."""
-    rows = np.flatnonzero(people >= 0)
-    shape = (num_people, len(people))
-    return csr_array(coo_array((np.ones(len(rows)), (people[rows], rows)), shape=shape))
-
-
-def _group(vectors, chunks, agreed, threshold, min_people, known) -> np.ndarray:
+def _group(vectors, chunks, threshold, min_people, known) -> np.ndarray:
     """Agglomerate block after block; what was merged before is one item of the next block."""
     people = np.full(len(vectors), -1)
     groups = [np.asarray(vector, dtype=np.float64) for vector in known]  # summed vectors
@@ -197,15 +171,13 @@ def _group(vectors, chunks, agreed, threshold, min_people, known) -> np.ndarray:
         apart = present @ present.T > 0
         apart[: len(known), : len(known)] = True
         fewest = min_people if stop == len(vectors) else min(2 * min_people, num_items)
-        people[first:stop] = np.arange(num_groups, num_items)  # each an item of its own
-        of_item = _members(people, num_items)
-        together = (of_item @ agreed @ of_item.T).toarray()
-        merged = agglomerate(items, apart, together, threshold, fewest)
+        merged = agglomerate(items, apart, threshold, fewest)
         # Known people keep their numbers.
         order = list(dict.fromkeys(merged.tolist()))
         number = {group: i for i, group in enumerate(order)}
         merged = np.array([number[group] for group in merged.tolist()])
-        people[:stop] = merged[people[:stop]]
+        people[:first] = merged[people[:first]]
+        people[first:stop] = merged[num_groups:]
         groups = [items[merged == group].sum(0) for group in range(len(order))]
         members = [
             set().union(*(where[i] for i in np.flatnonzero(merged == group)))
@@ -237,10 +209,9 @@ def _reduce(people, vectors, seconds, chunks, known, shortest, max_people) -> np
         people[people == enough[b]] = enough[a]
 
 
-def _choose(vectors, seconds, chunks, agreed, totals, kept, people, threshold) -> np.ndarray:
+def _choose(vectors, seconds, chunks, totals, kept, people, threshold) -> np.ndarray:
     """Every chunk assigns its voices to different people, as alike as possible in all."""
     chosen = people.copy()
-    together = (agreed @ _members(people, len(totals)).T).toarray()  # (voices, people)
     edges = np.flatnonzero(np.diff(chunks)) + 1
     for rows in np.split(np.arange(len(chunks)), edges):
         rows = rows[np.argsort(-seconds[rows], kind="stable")]
@@ -253,7 +224,6 @@ def _choose(vectors, seconds, chunks, agreed, totals, kept, people, threshold) -
             if np.linalg.norm(rest) < 1e-6:  # nobody else is that person
                 alike[row, k] = threshold
             alike[row, k] += 1e-6  # a tie changes nothing
-        alike += bonus(together[rows][:, kept])
         chosen[rows] = kept[alike.argmax(1)]  # holds for those who are too many
         for row, person in zip(*linear_sum_assignment(-alike[: len(kept)]), strict=True):
             chosen[rows[row]] = kept[person]

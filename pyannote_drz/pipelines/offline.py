@@ -17,7 +17,6 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .agreement import agreement
 from .chunks import Ask, Step, Written
 from .linking import ChunkVoice, link
 from .prompts import Person, cut, remember
@@ -136,7 +135,7 @@ def diarize(
     del written, asks
 
     shortest = min(SHORTEST_S, SHORTEST_SHARE * len(waveform) / rate)
-    who, vectors = _link(heard, chunks, settings, known, min_people, max_people, shortest)
+    who, vectors = _link(heard, settings, known, min_people, max_people, shortest)
     heard = [named(h, w) for h, w in zip(heard, who, strict=True)]
     people = [known[n] if n < len(known) else Person(n) for n in range(len(vectors))]
     for person, vector in zip(people, vectors, strict=True):
@@ -161,7 +160,6 @@ def diarize(
 
 def _link(
     heard: list[Heard],
-    chunks: list[Chunk],
     settings: Settings,
     known: list[Person],
     min_people: int,
@@ -169,16 +167,13 @@ def _link(
     shortest: float,
 ) -> tuple[list[dict[int, int]], np.ndarray]:
     """Person of each letter of each chunk, and the summed vectors of people."""
-    voices, places, said = [], [], []
+    voices, places = [], []
     for c, (turns, vectors) in enumerate(heard):
         for letter in sorted({turn.speaker for turn in turns}):
             rows = [i for i, turn in enumerate(turns) if turn.speaker == letter]
             seconds = sum(turns[i].end - turns[i].start for i in rows)
             voices.append(ChunkVoice(c, vectors[rows].sum(0), seconds))
             places.append((c, letter))
-            said.append((c, [turns[i] for i in rows]))
-    rate = settings.sample_rate
-    edges = [(chunk.start / rate, chunk.stop / rate) for chunk in chunks]
     numbers, totals = link(
         voices,
         settings.linking_threshold,
@@ -186,7 +181,6 @@ def _link(
         max_people,
         shortest,
         [person.vector for person in known],
-        agreement(said, edges),
     )
     who: list[dict[int, int]] = [{} for _ in heard]
     for (c, letter), number in zip(places, numbers.tolist(), strict=True):

@@ -59,7 +59,7 @@ def test_what_is_apart_stays_apart_through_others():
     vectors = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2]])
     apart = np.zeros((3, 3), dtype=bool)
     apart[0, 2] = apart[2, 0] = True
-    groups = agglomerate(vectors, apart, np.zeros((3, 3)), threshold=-1.0, fewest=1)
+    groups = agglomerate(vectors, apart, threshold=-1.0, fewest=1)
     assert groups[0] != groups[2] and len(set(groups)) == 2
 
 
