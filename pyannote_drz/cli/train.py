@@ -57,6 +57,7 @@ MEANT = (
 
 TERMINATED = 128 + signal.SIGTERM  # exit code, as shells have it; Lightning says 0
 
+MAX_STEPS = 100_000  # where nothing else ends training
 PIPELINE = "pipeline"  # folder of a run
 CONTEXT_SHARE = 4 / 30  # of a chunk, heard at its seams: 4 s of 30 (DESIGN.md, section 4: 3 to 5)
 
@@ -186,6 +187,17 @@ def make_model(cfg: DictConfig, task: Task, monitor: str | None, direction: str)
     return model
 
 
+def max_steps(cfg: DictConfig) -> int:
+    """Steps after which training ends, -1 where only epochs or time end it.
+
+    It is only set where it must be: where steps end training, Lightning takes a run that goes on at
+    the end of an epoch for one that is in the midst of the next, and skips that.
+    """
+    if cfg.max_steps is not None:
+        return cfg.max_steps
+    return MAX_STEPS if cfg.max_epochs == -1 and cfg.max_time is None else -1
+
+
 def make_callbacks(
     cfg: DictConfig, folder: Path, resume: Path | None, monitor: str | None, direction: str
 ) -> list[Callback]:
@@ -232,6 +244,8 @@ def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
     score : float or None
         Best validation metric, negative where more is better; None where nothing is validated.
     """
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise ValueError(f"{', '.join(missing)} must be given.")
     for message in MEANT:
         warnings.filterwarnings("ignore", message)
     seed_everything(cfg.seed, workers=True, verbose=False)
@@ -248,14 +262,17 @@ def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
         callbacks=[lines, *make_callbacks(cfg, folder, resume, monitor, direction)],
         logger=False if cfg.logger is None else make(cfg.logger)(),
         enable_progress_bar=sys.stdout.isatty() if show_bar is None else show_bar,
+        max_steps=max_steps(cfg.trainer),
     )
     refuse_sweep(trainer)
     if trainer.is_global_zero:
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
         if resume is not None:
             print(f"Continuing from {resume}.")
+    # Where nothing is validated pyannote.audio has None, which Lightning refuses.
+    validation = [] if monitor is None else None  # None: the model's
     # Checkpoints of pyannote.audio hold objects of its own.
-    trainer.fit(model, ckpt_path=resume, weights_only=False)
+    trainer.fit(model, val_dataloaders=validation, ckpt_path=resume, weights_only=False)
 
     if trainer.fast_dev_run:
         return None

@@ -12,21 +12,30 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object
 from omegaconf import OmegaConf
-from pyannote.audio import Model
+from pyannote.audio import Model, Pipeline
+from pyannote.audio.__main__ import app
+from pyannote.core import Annotation
+from typer.testing import CliRunner
 
 from pyannote_drz.cli.train import CONFIG, main, parameter_groups
 
 # Given to tasks and models by the command, or not to be told in YAML.
 NOT_CONFIGURED = {"self", "protocol", "task", "augmentation", "metric"}
 DEPRECATED = {"max_num_speakers", "loss"}  # arguments of pyannote.audio's SpeakerDiarization
+NO_DEFAULT = {"cache", "checkpoint", "wav2vec"}  # None there, and of no use
 
-TINY = [
-    "protocol=CliToy.SpeakerDiarization.Voices",
-    "task.duration=4", "task.chunks_per_epoch=8", "task.validation_conversations=2",
-    "task.batch_size=4", "task.num_workers=0",
-    "model.dim=32", "model.num_layers=3", "model.num_heads=2", "model.voice_dim=16",
+QUIET = [
     "trainer.accelerator=cpu", "trainer.num_sanity_val_steps=0",
     "trainer.enable_model_summary=false",
+]  # fmt: skip
+TINY_TASK = [
+    "protocol=CliToy.SpeakerDiarization.Voices",
+    "task.duration=4", "task.chunks_per_epoch=8", "task.validation_conversations=2",
+    "task.batch_size=4", "task.num_workers=0", *QUIET,
+]  # fmt: skip
+TINY = [
+    *TINY_TASK,
+    "model.dim=32", "model.num_layers=3", "model.num_heads=2", "model.voice_dim=16",
 ]  # fmt: skip
 
 
@@ -70,11 +79,14 @@ def test_yaml_has_all_arguments_with_their_defaults(group):
         parameters = inspect.signature(get_object(cfg.pop("_target_"))).parameters
         assert set(cfg) == set(parameters) - NOT_CONFIGURED - DEPRECATED, choice
         for name, value in cfg.items():
-            if not isinstance(value, dict) and name != "cache":
+            if not isinstance(value, dict) and name not in NO_DEFAULT:
                 assert value == parameters[name].default, (choice, name)
 
 
-@pytest.mark.parametrize("group", ["task", "model", "optimizer", "scheduler", "trainer", "logger"])
+@pytest.mark.parametrize(
+    "group",
+    ["task", "model", "optimizer", "scheduler", "trainer", "logger", "preprocessor"],
+)
 def test_every_choice_composes(group):
     with initialize_config_dir(str(CONFIG), version_base="1.3"):
         for choice in choices(group):
@@ -130,7 +142,6 @@ def test_fast_dev_run(command, database):
     "override",
     [
         "resume=no-such.ckpt",
-        "init=no-such.ckpt",
         "ema=1.5",
         "last_every_minutes=0",
         "task.prompt_ratio=2",
@@ -173,18 +184,73 @@ def test_train_resume_and_begin_again(command, capsys, database):
     steps = [state["step"] for state in second["optimizer_states"][0]["state"].values()]
     assert max(steps) == 6
 
-    # What is kept loads as any model of pyannote.audio, and another run may begin with it.
+    # What is kept loads as any model of pyannote.audio, and is a pipeline already.
     model = Model.from_pretrained(run / "best.ckpt", strict=False)
     assert model(torch.randn(1, 1, 16000)).shape[-1] == 8
-    init = f"init={run / 'best.ckpt'}"
-    command(*tiny, "hydra.run.dir=next", init, "optimizer.lr=0", "trainer.max_steps=1")
-    assert "come from" in capsys.readouterr().out
-    begun = torch.load("next/last.ckpt", weights_only=False)["state_dict"]
-    assert torch.equal(begun["bin_key.weight"], model.state_dict()["bin_key.weight"])
+    pipeline = Pipeline.from_pretrained(run / "pipeline")
+    assert torch.equal(pipeline.model.bin_key.weight, model.bin_key.weight)
+    noise = torch.randn(1, 5 * 16000, generator=torch.Generator().manual_seed(1))
+    output = pipeline({"waveform": 0.1 * noise, "sample_rate": 16000})
+    assert isinstance(output.speaker_diarization, Annotation)
 
-    # But not a run of another size.
-    said = refused(command, capsys, *tiny, init, "model.dim=48", "model.num_heads=2")
-    assert "does not fit" in said
+    # pyannote-audio strip leaves what a model needs.
+    stripped = CliRunner().invoke(app, ["strip", str(run / "best.ckpt"), "stripped.bin"])
+    assert stripped.exit_code == 0, stripped.output
+    assert Path("stripped.bin").stat().st_size < 0.6 * (run / "best.ckpt").stat().st_size
+    assert torch.equal(
+        Model.from_pretrained("stripped.bin", strict=False).bin_key.weight, model.bin_key.weight
+    )
+
+    # Another run may begin with either: its size is theirs, its chunks and speakers are its own.
+    begin = [f"registry={database}", *TINY_TASK, "model=Pretrained", "trainer.max_steps=1",
+             "optimizer.lr=0", "task.duration=3", "task.max_speakers=5"]  # fmt: skip
+    people = torch.load(run / "best.ckpt", weights_only=False)["state_dict"]["loss_func.people"]
+    for number, folder in enumerate([run / "best.ckpt", run / "pipeline"]):
+        command(*begin, f"model.checkpoint={folder}", f"hydra.run.dir=next{number}")
+        said = capsys.readouterr().out
+        begun = torch.load(f"next{number}/last.ckpt", weights_only=False)
+        weights = begun["state_dict"]
+        assert torch.equal(weights["bin_key.weight"], model.bin_key.weight)
+        assert weights["speaker.weight"].shape == (5, 32)
+        assert begun["hyper_parameters"]["dropout"] == 0.1
+        # The classifier of training voices goes on too, where the checkpoint has it.
+        assert torch.equal(weights["loss_func.people"], people) == (number == 0), said
+
+    # A hyper-parameter may change, unless weights depend on it.
+    begin.append(f"model.checkpoint={run / 'pipeline'}")
+    dropout = "model.hyper_parameters={dropout: 0.3}"
+    command(*begin, dropout, "hydra.run.dir=dropout")
+    begun = torch.load("dropout/last.ckpt", weights_only=False)
+    assert begun["hyper_parameters"]["dropout"] == 0.3
+    said = refused(command, capsys, *begin, "model.hyper_parameters={dim: 48}")
+    assert "does not fit" in said and "(48" in said
+    said = refused(command, capsys, *begin, "model.hyper_parameters={size: 48}")
+    assert "has no size, but dim, dropout" in said
+
+
+@pytest.mark.parametrize(
+    "checkpoint, said",
+    [
+        ("no-such.ckpt", "no such checkpoint"),
+        (".", "has no pytorch_model.bin"),
+        ("two", "has several models: two/a, two/b"),
+        ("text.ckpt", "text.ckpt is no checkpoint"),
+        ("other.ckpt", "has no 'state_dict'"),
+    ],
+)
+def test_bad_checkpoint_is_refused(command, capsys, database, checkpoint, said):
+    for folder in ("two/a", "two/b"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "pytorch_model.bin").touch()
+    Path("text.ckpt").write_text("no pickle")
+    torch.save({"weights": 1}, "other.ckpt")
+    begin = [f"registry={database}", *TINY_TASK, "model=Pretrained"]
+    assert said in refused(command, capsys, *begin, f"model.checkpoint={checkpoint}")
+
+
+def test_missing_checkpoint_is_refused(command, capsys, database):
+    said = refused(command, capsys, f"registry={database}", *TINY_TASK, "model=Pretrained")
+    assert "model.checkpoint must be given" in said
 
 
 def test_sweep(command, database):
@@ -216,7 +282,7 @@ def test_lr_ratios():
     found = {
         tuple(parameter.shape): (group["lr"], group.get("weight_decay"))
         for group in groups
-        for parameter in group["params"]
+        for _, parameter in group["params"]
     }
     assert found == {(3, 2): (0.05, None), (3,): (0.0, 0.0), (4, 3): (0.1, None), (4,): (0.1, 0.0)}
     with pytest.raises(ValueError, match="begins with 'stem'"):
