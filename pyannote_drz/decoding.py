@@ -117,6 +117,12 @@ def decode(
             token = weights.multinomial(1, generator=generator)[:, 0]
         else:
             token = log_probability.argmax(-1)
+            if step == 0:
+                # <eos> is one token, and starts are spread over many bins: the most probable token
+                # may be <eos> though it is more probable that somebody speaks.
+                start = log_probability[:, vocabulary.times].argmax(-1) + vocabulary.first_time
+                empty = log_probability[:, vocabulary.eos].exp() >= 0.5
+                token = torch.where(empty, vocabulary.eos, start)
         tokens[:, step] = token
         probabilities[:, step] = log_probability.gather(1, token[:, None])[:, 0].exp()
         grammar.advance(token)

@@ -38,9 +38,9 @@ PRETRAINED_MODEL = str(Path(__file__).parents[1] / "pretrained" / "diarizer")
 
 DEFAULTS = {
     "threshold": 0.0,
-    "activity_threshold": 0.4,
+    "activity_threshold": 0.5,
     "min_duration_off": MERGE_GAP,
-    "linking_threshold": 0.4,
+    "linking_threshold": 0.5,
     "num_passes": 2,
 }
 

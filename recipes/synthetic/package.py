@@ -22,11 +22,11 @@ def main(
     threshold: Annotated[float, typer.Option(help="turns less probable than that are dropped")] = 0,
     activity_threshold: Annotated[
         float, typer.Option(help="turns are cut where speech is less probable")
-    ] = 0.4,
+    ] = 0.5,
     min_duration_off: Annotated[float, typer.Option(help="s; shorter gaps are filled")] = 0.5,
     linking_threshold: Annotated[
         float, typer.Option(help="voices less alike than that are two people")
-    ] = 0.4,
+    ] = 0.5,
     num_passes: Annotated[int, typer.Option(help="2: once more, prompted with what was found")] = 1,
 ):
     # Without the classifier of training voices, which no pipeline needs.
