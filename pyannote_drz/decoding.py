@@ -79,7 +79,8 @@ def decode(
     max_speakers : int or (batch,) Tensor, optional
         Letters that may be used, prompted ones included. Defaults to all.
     temperature : float, optional
-        0 (default) takes the most probable token; otherwise sample from softmax(logits / T).
+        0 (default) takes the most probable token, but calls a chunk empty only if that is more
+        probable than not; otherwise sample from softmax(logits / T).
     generator : torch.Generator, optional
         For reproducible samples.
 

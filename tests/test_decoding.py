@@ -301,6 +301,23 @@ def test_silence(model):
     assert decoded.tokens[0].tolist() == decoded.tokens[1].tolist()
 
 
+def test_empty_only_if_more_probable_than_not():
+    """<eos> is the most probable single token both times: starts are spread over many bins."""
+    model = tiny_model()
+    memory = model.listen(noise(1, CHUNK))
+    v = model.vocabulary
+    with torch.inference_mode():
+        logits = model.write(torch.zeros(1, 0, dtype=torch.long), memory)[0, 0]
+        speech = logits[v.times].logsumexp(0)
+        assert logits[v.times].max() < speech - 1  # starts are spread over bins
+        for share, is_empty in ((0.4, False), (0.6, True)):
+            quiet = tiny_model()
+            wanted = speech + torch.tensor(share / (1 - share)).log()
+            quiet.end_or_pad.bias[1] += wanted - logits[v.eos]
+            first = decode(quiet, quiet.listen(noise(1, CHUNK))).tokens[0, 0]
+            assert (first == v.eos) == is_empty
+
+
 def test_bad_temperature(model, memory):
     with pytest.raises(ValueError, match="-0.5"):
         decode(model, memory, temperature=-0.5)
