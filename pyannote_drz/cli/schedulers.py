@@ -12,7 +12,12 @@ import math
 from collections.abc import Callable
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    LambdaLR,
+    ReduceLROnPlateau,
+)
 
 MAX_WARMUP_SHARE = 0.1  # of a run: a short one must not end before it is warm
 
@@ -130,3 +135,85 @@ def reduce_on_plateau(
         optimizer, mode=direction, factor=factor, patience=patience, min_lr=min_lr
     )
     return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor, "strict": False}
+
+
+def cosine_annealing_warm_restarts(
+    optimizer: Optimizer,
+    *,
+    monitor: str | None,
+    direction: str,
+    num_batches_per_epoch: int,
+    num_steps: float,
+    share_of_time: Callable[[], float] | None,
+    min_lr: float,
+    patience: int,
+) -> dict:
+    """Half cosines down from the learning rate, each twice as long as the one before.
+
+    Parameters
+    ----------
+    min_lr : float
+        Where they end.
+    patience : int
+        Epochs of the first.
+    optimizer, monitor, direction, num_batches_per_epoch, num_steps, share_of_time
+        As `warmup_cosine`.
+
+    Raises
+    ------
+    ValueError
+        If patience is not positive.
+    """
+    scheduler = CosineAnnealingWarmRestarts(
+        optimizer, _steps(patience, num_batches_per_epoch), T_mult=2, eta_min=min_lr
+    )
+    return {"scheduler": scheduler, "interval": "step"}
+
+
+def cyclic(
+    optimizer: Optimizer,
+    *,
+    monitor: str | None,
+    direction: str,
+    num_batches_per_epoch: int,
+    num_steps: float,
+    share_of_time: Callable[[], float] | None,
+    min_lr: float,
+    patience: int,
+    mode: str,
+) -> dict:
+    """Up to the learning rate and down again, in triangles.
+
+    Parameters
+    ----------
+    min_lr : float
+        Where they begin and end.
+    patience : int
+        Epochs of one.
+    mode : {"triangular", "triangular2"}
+        All of the same height, or each half as high as the one before.
+    optimizer, monitor, direction, num_batches_per_epoch, num_steps, share_of_time
+        As `warmup_cosine`.
+
+    Raises
+    ------
+    ValueError
+        If patience is not positive, or there is no such mode.
+    """
+    if mode not in ("triangular", "triangular2"):
+        raise ValueError(f"scheduler.mode must be triangular or triangular2, got {mode!r}.")
+    scheduler = CyclicLR(
+        optimizer,
+        base_lr=min_lr,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
+        step_size_up=max(1, _steps(patience, num_batches_per_epoch) // 2),
+        mode=mode,
+        cycle_momentum=False,
+    )
+    return {"scheduler": scheduler, "interval": "step"}
+
+
+def _steps(epochs: int, num_batches_per_epoch: int) -> int:
+    if epochs < 1:
+        raise ValueError(f"scheduler.patience must be 1 epoch or more, got {epochs}.")
+    return max(1, epochs * num_batches_per_epoch)

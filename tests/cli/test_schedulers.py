@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pyannote_drz.cli.schedulers import warmup_cosine
+from pyannote_drz.cli.schedulers import cosine_annealing_warm_restarts, cyclic, warmup_cosine
 
 
 def ratios(num_steps: float, times: list[float] | None, warmup_steps: int = 2) -> list[float]:
@@ -45,3 +45,32 @@ def test_the_nearer_end_counts():
 def test_some_end_is_needed():
     with pytest.raises(ValueError, match=r"max_steps .*max_time"):
         ratios(math.inf, None)
+
+
+def test_those_of_pyannote_3():
+    """Cosines and triangles between min_lr and the learning rate, by epochs of ten steps."""
+    common = {
+        "monitor": None, "direction": "min", "num_batches_per_epoch": 10, "num_steps": 100,
+        "share_of_time": None, "min_lr": 0.0,
+    }  # fmt: skip
+
+    def rates(scheduler, **dials) -> list[float]:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        step = scheduler(optimizer, **common, **dials)["scheduler"].step
+        found = []
+        for _ in range(31):
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            step()
+        return found
+
+    cosines = rates(cosine_annealing_warm_restarts, patience=1)
+    assert cosines[0] == cosines[10] == cosines[30] == 1  # one epoch, then two
+    assert cosines[5] == cosines[20] == pytest.approx(0.5)
+    triangles = rates(cyclic, patience=2, mode="triangular2")
+    assert triangles[0] == triangles[20] == 0
+    assert triangles[10] == pytest.approx(1) and triangles[30] == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="1 epoch or more, got 0"):
+        rates(cosine_annealing_warm_restarts, patience=0)
+    with pytest.raises(ValueError, match="got 'square'"):
+        rates(cyclic, patience=1, mode="square")
