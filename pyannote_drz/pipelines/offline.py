@@ -20,7 +20,7 @@ from torch import Tensor
 from .chunks import Ask, Step, Written
 from .linking import ChunkVoice, link
 from .prompts import Person, cut, remember
-from .silences import spoken
+from .silences import loudness, spoken
 from .stitching import Chunk, Turn, clip, merge, rejoin, seam, split
 
 # Whoever speaks less than 1 % of a file, or 10 s of a long one, is taken for somebody who speaks
@@ -39,7 +39,7 @@ class Settings:
     bin_s : float, s; audio that is shorter cannot be written
     num_letters : int, of the model
     threshold : float, least probability of a turn
-    activity_threshold : float, least probability of speech within a turn
+    activity_threshold : float, least probability of speech within a turn, as a share of the highest
     min_duration_off : float, s
     linking_threshold : float, least cosine of two voices of one person
     num_passes : int, 1 (no prompts) or 2
@@ -81,10 +81,12 @@ def in_file(written: Written, chunk: Chunk, settings: Settings) -> Heard:
     """Seconds of the chunk to seconds of the file, without what is not probable enough."""
     begin = chunk.start / settings.sample_rate
     turns, vectors = [], []
+    speech, bin_s = written.speech, settings.bin_s
+    silent = settings.activity_threshold * loudness(written.turns, speech, bin_s)
     for turn, voice in zip(written.turns, written.voices, strict=True):
         if turn.probability < settings.threshold:
             continue
-        for part in spoken(turn, written.speech, settings.activity_threshold, settings.bin_s):
+        for part in spoken(turn, speech, silent, bin_s):
             turns.append(part._replace(start=begin + part.start, end=begin + part.end))
             vectors.append((part.end - part.start) / (turn.end - turn.start) * voice[:-1])
     order = sorted(range(len(turns)), key=turns.__getitem__)

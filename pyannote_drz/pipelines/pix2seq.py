@@ -38,7 +38,7 @@ PRETRAINED_MODEL = str(Path(__file__).parents[1] / "pretrained" / "diarizer")
 
 DEFAULTS = {
     "threshold": 0.0,
-    "activity_threshold": 0.5,
+    "activity_threshold": 0.6,
     "min_duration_off": MERGE_GAP,
     "linking_threshold": 0.5,
     "num_passes": 2,
@@ -70,8 +70,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         Turns that are less probable are dropped: higher means fewer false alarms and more misses.
         The probability of a turn is the geometric mean of those of its three tokens.
     activity_threshold : float
-        Where speech is less probable by the activity head, turns are cut: higher means fewer false
-        alarms and more misses.
+        Turns are cut where speech is less probable by the activity head than that share of what it
+        reaches in the chunk: higher means fewer false alarms and more misses.
     min_duration_off : float
         A pause of one speaker shorter than that, in seconds, does not end a turn.
     linking_threshold : float

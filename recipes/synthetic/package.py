@@ -22,7 +22,7 @@ def main(
     threshold: Annotated[float, typer.Option(help="turns less probable than that are dropped")] = 0,
     activity_threshold: Annotated[
         float, typer.Option(help="turns are cut where speech is less probable")
-    ] = 0.5,
+    ] = 0.6,
     min_duration_off: Annotated[float, typer.Option(help="s; shorter gaps are filled")] = 0.5,
     linking_threshold: Annotated[
         float, typer.Option(help="voices less alike than that are two people")

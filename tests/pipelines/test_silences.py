@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest import approx
 
-from pyannote_drz.pipelines.silences import spoken
+from pyannote_drz.pipelines.silences import loudness, spoken
 from pyannote_drz.pipelines.stitching import Turn
 
 BIN_S = 0.02
@@ -21,6 +21,14 @@ def test_what_is_left_is_what_is_probable(span, speech, threshold):
     assert set().union(*covered) == inside
     assert all(left.stop < right.start for left, right in zip(covered, covered[1:], strict=False))
     assert all(part.speaker == 2 and part.probability == 0.7 for part in parts)
+
+
+def test_loudness_is_that_of_turns():
+    speech = np.full(100, 0.9)
+    speech[:50] = 0.4
+    assert loudness([Turn(0.0, 1.0, 0, 0.5)], speech, BIN_S) == approx(0.4)
+    assert loudness([Turn(0.0, 2.0, 0, 0.5)], speech, BIN_S) == approx(0.9)
+    assert loudness([], speech, BIN_S) == 1.0
 
 
 def test_a_pause_is_cut_out_and_nothing_else_moves():
