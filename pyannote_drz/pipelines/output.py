@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from pyannote.core import Annotation, Segment
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ..drafts import draft_of
 from ..models.pix2seq import PROMPT_SLOT_S
 from .prompts import Person, join
 from .stitching import Turn, exclusive
@@ -39,20 +38,23 @@ class VoicePrompts(dict):
     """
 
     def save(self, path: Path | str) -> Path:
-        """Write all voices to one file, which appears when it is complete."""
+        """Write all voices to one file, which appears when it is complete.
+
+        Raises
+        ------
+        ValueError
+            There is no voice to write.
+        """
         path = Path(path)
+        if not self:
+            raise ValueError(f"no voices were found, so {str(path)!r} is not written.")
         tensors = {name: voice["waveform"].contiguous() for name, voice in self.items()}
         kept = ("sample_rate", "uri", "segments", "confidence")
         about = {
             name: json.dumps({key: voice[key] for key in kept}) for name, voice in self.items()
         }
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
+        with draft_of(path) as draft:
             save_file(tensors, draft, metadata=about)
-            os.replace(draft, path)
-        finally:
-            Path(draft).unlink(missing_ok=True)
         return path
 
     @classmethod

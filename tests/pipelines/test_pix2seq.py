@@ -380,6 +380,9 @@ def test_prompts_are_saved_and_known_in_the_next_file(pipeline, monkeypatch, tmp
     for bad in ("nowhere.safetensors", __file__):
         with pytest.raises(ValueError, match="cannot read voices from"):
             VoicePrompts.load(bad)
+    with pytest.raises(ValueError, match="no voices were found.*nobody.safetensors"):
+        VoicePrompts().save(tmp_path / "nobody.safetensors")
+    assert not list(tmp_path.glob("nobody*"))
 
 
 def test_bad_known_speakers(pipeline, monkeypatch, noise):
