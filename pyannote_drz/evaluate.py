@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pyannote_drz.audio import Audio
+from pyannote_drz.cli.protocols import load_database
 from pyannote_drz.systems import Peer, Spent, pipeline_system, rttm_system
 
 DEFAULT_PROTOCOLS = [f"SimDev.SpeakerDiarization.chunks{n}" for n in (2, 3, 4)]
@@ -295,6 +295,44 @@ PeerCommand = Annotated[
 Json = Annotated[Path | None, typer.Option("--json", help="Write all figures, file by file.")]
 
 
+def open_files(
+    names: list[str] | None,
+    registry_yml: Path,
+    subset: str,
+    rttm: Path | None,
+    limit: int | None,
+    device: str = "cpu",
+) -> tuple[str, Callable[[ProtocolFile], Annotation], dict[str, list[ProtocolFile]]]:
+    """What the command line asks to be scored.
+
+    Returns
+    -------
+    system : str
+    diarize : callable
+    files : dict
+        Files of each protocol.
+
+    Raises
+    ------
+    typer.BadParameter
+        Nothing is named, or what is named is not there.
+    """
+    names = list(names or [])
+    if rttm is None and not names:
+        raise typer.BadParameter("name a pipeline's folder first, or an RTTM with --rttm.")
+    system = str(rttm or names.pop(0))
+    load_database(registry_yml)
+    try:
+        files = {n: protocol_files(n, subset)[:limit] for n in names or DEFAULT_PROTOCOLS}
+        if rttm:
+            diarize = rttm_system(rttm, [f["uri"] for some in files.values() for f in some])
+        else:
+            diarize = pipeline_system(system, device)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return system, diarize, files
+
+
 def main(
     names: Names = None,
     registry_yml: Registry = Path("database.yml"),
@@ -306,19 +344,8 @@ def main(
     into: Json = None,
 ) -> None:
     """Score a pipeline's folder, or an RTTM, on protocols, beside three baselines and a peer."""
-    names = list(names or [])
-    if rttm is None and not names:
-        raise typer.BadParameter("name a pipeline's folder first, or an RTTM with --rttm.")
-    system = str(rttm or names.pop(0))
-    with warnings.catch_warnings():  # pyannote.database loads ./database.yml by itself
-        warnings.filterwarnings("ignore", "Replacing existing .* protocol")
-        registry.load_database(registry_yml)
+    system, diarize, files = open_files(names, registry_yml, subset, rttm, limit, device)
     try:
-        files = {n: protocol_files(n, subset)[:limit] for n in names or DEFAULT_PROTOCOLS}
-        if rttm:
-            diarize = rttm_system(rttm, [f["uri"] for some in files.values() for f in some])
-        else:
-            diarize = pipeline_system(system, device)
         other = peer and Peer(peer)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import ListConfig
 from pyannote.database import FileFinder, Protocol, registry
+
+
+def load_database(path: Path) -> None:
+    """Let pyannote.database know of a database.yml; it loads ./database.yml by itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Replacing existing .* protocol")
+        registry.load_database(path)
 
 
 def load_registry(paths: str | ListConfig | None) -> None:

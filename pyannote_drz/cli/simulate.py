@@ -258,10 +258,10 @@ def load_protocol(name: str, registry_yml: Path | None):
     """
     from pyannote.database import FileFinder, registry
 
-    with warnings.catch_warnings():  # pyannote.database loads ./database.yml by itself
-        warnings.filterwarnings("ignore", "Replacing existing .* protocol")
-        if registry_yml is not None:
-            registry.load_database(registry_yml)
+    from .protocols import load_database
+
+    if registry_yml is not None:
+        load_database(registry_yml)
     # said of every file whose annotation is made for its audio: nothing to do about it
     warnings.filterwarnings("ignore", "Existing precomputed key .* has been modified")
     known = sorted(registry)

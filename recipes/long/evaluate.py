@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import resource
 import time
-import warnings
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -21,11 +20,11 @@ import torch
 import typer
 from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
-from pyannote.database import registry
 from pyannote.metrics.diarization import DiarizationErrorRate
 from torch import Tensor
 
 from pyannote_drz.audio import Audio
+from pyannote_drz.cli.protocols import load_database
 from pyannote_drz.evaluate import hardware, protocol_files
 from pyannote_drz.pipelines.chunks import Ask, Step, run
 from pyannote_drz.pipelines.offline import Heard, hear_again, in_file, named, stitch
@@ -49,9 +48,7 @@ class Meeting(NamedTuple):
 
 def meetings(protocol: str, registry_yml: Path, join: int, limit: int | None) -> list[Meeting]:
     """The development files of a protocol; `join` of them become one, in blocks of 5 minutes."""
-    with warnings.catch_warnings():  # pyannote.database loads ./database.yml by itself
-        warnings.filterwarnings("ignore", "Replacing existing .* protocol")
-        registry.load_database(registry_yml)
+    load_database(registry_yml)
     audio, found = Audio(16000, mono="downmix"), []
     for file in protocol_files(protocol, "development")[: None if limit is None else limit * join]:
         reference = Annotation(uri=file["uri"])

@@ -11,7 +11,6 @@ stands what one speaker wherever the reference has speech would get there.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -20,22 +19,19 @@ import numpy as np
 import typer
 from matplotlib.figure import Figure
 from pyannote.core import Annotation, Segment, Timeline
-from pyannote.database import registry
 from rich.console import Console
 from rich.progress import track
 
 from pyannote_drz.cli.comparison import KINDS, Comparison, Error, compare
 from pyannote_drz.evaluate import (
     COLLAR,
-    DEFAULT_PROTOCOLS,
     Score,
     baselines,
     bootstrap,
     hardware,
-    protocol_files,
+    open_files,
     score,
 )
-from pyannote_drz.systems import pipeline_system, rttm_system
 
 OVERLAP_EDGES = (0.0, 0.05, 0.1, 0.2, 0.3, 1.0)  # AMI's 30-s windows: 11 % of the time on average
 TURN_EDGES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, np.inf)
@@ -274,23 +270,8 @@ def main(
     plot: Annotated[Path | None, typer.Option(help="PNG to write.")] = None,
 ) -> None:
     """Print the tables, and draw them."""
-    names = list(names or [])
-    if rttm is None and not names:
-        raise typer.BadParameter("name a pipeline's folder first, or an RTTM with --rttm.")
-    system = str(rttm or names.pop(0))
-    with warnings.catch_warnings():  # pyannote.database loads ./database.yml by itself
-        warnings.filterwarnings("ignore", "Replacing existing .* protocol")
-        registry.load_database(registry_yml)
-    try:
-        files = [
-            (protocol, file)
-            for protocol in names or DEFAULT_PROTOCOLS
-            for file in protocol_files(protocol, subset)[:limit]
-        ]
-        uris = [file["uri"] for _, file in files]
-        diarize = rttm_system(rttm, uris) if rttm else pipeline_system(system, "cpu")
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    system, diarize, of_protocol = open_files(names, registry_yml, subset, rttm, limit)
+    files = [(protocol, file) for protocol, some in of_protocol.items() for file in some]
     studied = [
         study(protocol, file["annotation"], diarize(file), file["annotated"])
         for protocol, file in track(files, "files", console=Console(stderr=True))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import time
 import types
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -24,11 +23,11 @@ import typer
 import yaml
 from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Timeline
-from pyannote.database import registry
 from pyannote.metrics.diarization import DiarizationErrorRate
 from pyannote.pipeline.optimizer import Optimizer
 
 from pyannote_drz.audio import Audio
+from pyannote_drz.cli.protocols import load_database
 from pyannote_drz.drafts import draft_of
 from pyannote_drz.evaluate import hardware, protocol_files
 from pyannote_drz.pipelines.chunks import Ask, Written
@@ -142,9 +141,7 @@ def main(
     ] = None,
 ) -> None:
     """Search, print what was found, and write it as a configuration beside the one at hand."""
-    with warnings.catch_warnings():  # pyannote.database loads ./database.yml by itself
-        warnings.filterwarnings("ignore", "Replacing existing .* protocol")
-        registry.load_database(registry_yml)
+    load_database(registry_yml)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     pipeline = Pipeline.from_pretrained(folder)
     if not isinstance(pipeline, Pix2SeqDiarization):
