@@ -1,10 +1,14 @@
 """Voices that nobody has, on disk, as a pyannote.database protocol: enough to train on."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from hydra.core.global_hydra import GlobalHydra
+
+from pyannote_drz.cli.train import main
 
 SAMPLE_RATE = 16000
 
@@ -53,3 +57,20 @@ def write_protocol(folder: Path, name: str = "Toy", num_speakers: int = 4) -> Pa
 def database(tmp_path_factory) -> Path:
     """database.yml of CliToy.SpeakerDiarization.Voices."""
     return write_protocol(tmp_path_factory.mktemp("voices"), "CliToy")
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Run `pyannote-audio-train` as typed, in an empty folder, but without another Python."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setattr("pyannote_drz.tasks.pix2seq.CACHE", tmp_path / "cache")
+
+    def run(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["pyannote-audio-train", *map(str, arguments)])
+        try:
+            main()
+        finally:
+            GlobalHydra.instance().clear()
+
+    return run

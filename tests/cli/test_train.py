@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 from pyannote.audio import Model, Pipeline
@@ -17,7 +16,7 @@ from pyannote.audio.__main__ import app
 from pyannote.core import Annotation
 from typer.testing import CliRunner
 
-from pyannote_drz.cli.train import CONFIG, main, parameter_groups
+from pyannote_drz.cli.train import CONFIG, parameter_groups
 
 # Given to tasks and models by the command, or not to be told in YAML.
 NOT_CONFIGURED = {"self", "protocol", "task", "augmentation", "metric"}
@@ -37,23 +36,6 @@ TINY = [
     *TINY_TASK,
     "model.dim=32", "model.num_layers=3", "model.num_heads=2", "model.voice_dim=16",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch):
-    """Run the command as typed, in an empty folder, but without the start of another Python."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    monkeypatch.setattr("pyannote_drz.tasks.pix2seq.CACHE", tmp_path / "cache")
-
-    def run(*arguments: str) -> None:
-        monkeypatch.setattr(sys, "argv", ["pyannote-audio-train", *map(str, arguments)])
-        try:
-            main()
-        finally:
-            GlobalHydra.instance().clear()
-
-    return run
 
 
 def refused(command, capsys, *arguments: str) -> str:

@@ -1,16 +1,14 @@
 """`pyannote-audio-train` with pyannote.audio's own tasks and models, without FFmpeg."""
 
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from pyannote.audio import Model
 from pyannote.database import registry
 
 from pyannote_drz.cli.protocols import load_protocol, load_registry
-from pyannote_drz.cli.train import main, make_augmentation
+from pyannote_drz.cli.train import make_augmentation
 
 SMALL = [
     "task.num_workers=0", "task.duration=2", "trainer.accelerator=cpu",
@@ -38,21 +36,6 @@ Protocols:
         classes: [train0, train1, train2, train3]
         train: {uri: train.lst, annotation: train.rttm, annotated: train.uem}
 """
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch):
-    """Run the command as typed, in an empty folder, but without the start of another Python."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> None:
-        monkeypatch.setattr(sys, "argv", ["pyannote-audio-train", *map(str, arguments)])
-        try:
-            main()
-        finally:
-            GlobalHydra.instance().clear()
-
-    return run
 
 
 def step_of(checkpoint: str) -> int:
