@@ -4,11 +4,11 @@
 #
 #   bash recipes/synthetic/train_gpu.sh DATA RUNS [KEY=VALUE …]     # DATA: see database.yml
 #
-#   MINUTES=480          of training, a third of it for voices (or VOICES_MINUTES, DIARIZE_MINUTES)
+#   MINUTES=480          of training, a third of it on short chunks (or SHORT_MINUTES, LONG_MINUTES)
 #   WORKERS=14           processes that draw conversations; the GPU renders them
 #   INIT=FILE            begin with the model of this checkpoint
 #   SIZE="model.dim=512 model.num_heads=8"    another size, where there is no INIT
-#   STAGES="diarize"     only that, from INIT
+#   STAGES="long"        only that, from INIT
 #   PYTHON=python3
 #
 # KEY=VALUE go to both stages, at last: trainer.devices=8 trainer.strategy=ddp, task.batch_size=256.
@@ -32,38 +32,34 @@ stage() {  # NAME MINUTES KEY=VALUE …
         registry="[$data/database.yml,$here/development.yml]" \
         protocol=Voices.SpeakerDiarization.Voices task.real=X.SpeakerDiarization.Development \
         task=SyntheticPix2SeqDiarization task.speeds=[0.9,1.1] \
-        task.scripts="$data/ami/only_words/rttms/train" \
+        task.scripts="$data/ami/only_words/rttms/train" task.scripts_ratio=0.6 \
+        task.fitted_ratio=0.2 task.prompt_ratio=0.25 task.simulation='{empty_share: 0.08}' \
         task.noise="$data/noise/manifest.csv" \
         task.render=device task.num_workers="$workers" task.chunks_per_epoch=64000 \
         task.validation_conversations=32 \
+        optimizer=MuonAdamW scheduler.warmup_steps=300 scheduler.final_ratio=0.01 \
         trainer.accelerator=gpu trainer.precision=bf16-mixed trainer.gradient_clip_val=1 \
         trainer.num_sanity_val_steps=0 trainer.max_steps=-1 trainer.max_time="$time" ema=0.999 \
         last_every_minutes=2 hydra.run.dir="$runs/$name" resume=auto "$@"
 }
 
-stages=${STAGES:-voices diarize}
+stages=${STAGES:-short long}
 model=(model=Pix2SeqDiarizer model.dim=384 model.num_layers=12 model.num_heads=6 model.dropout=0.0
     ${SIZE:-})
 if [[ -n "${INIT:-}" ]]; then
     model=(model=Pretrained model.checkpoint="$INIT")
 fi
-if [[ " $stages " == *" voices "* ]]; then
-    stage voices "${VOICES_MINUTES:-$((minutes / 3))}" \
-        task.duration=15 task.min_duration=8 task.scripts_ratio=0.4 task.prompt_ratio=0 \
-        task.random_turns='{min_speakers: 2, silence_max: 0.6, interrupt_max: 0, turn_s: [1, 4], backchannel_share: 0}' \
-        task.objective='{token_weight: 0, contrast_weight: 1, voice_weight: 0.5}' \
-        task.ramp_epochs=3 task.batch_size=256 \
-        optimizer.lr=1e-3 scheduler.warmup_steps=300 scheduler.final_ratio=0.05 seed=1 \
-        "${model[@]}" "$@"
-    model=(model=Pretrained model.checkpoint="$runs/voices/best.ckpt")
+if [[ " $stages " == *" short "* ]]; then
+    stage short "${SHORT_MINUTES:-$((minutes / 3))}" \
+        task.duration=12 task.min_duration=4 task.batch_size=256 \
+        task.objective='{contrast_weight: 0.3, voice_weight: 0.1}' \
+        optimizer.lr=1e-3 seed=1 "${model[@]}" "$@"
+    model=(model=Pretrained model.checkpoint="$runs/short/best.ckpt")
 fi
-if [[ " $stages " == *" diarize "* ]]; then
-    stage diarize "${DIARIZE_MINUTES:-$((minutes - minutes / 3))}" \
-        task.duration=30 task.min_duration=8 task.scripts_ratio=0.7 task.prompt_ratio=0.5 \
-        task.simulation='{empty_share: 0.06}' \
-        task.objective='{contrast_weight: 1, voice_weight: 0.2}' \
-        task.batch_size=128 \
-        optimizer.lr=8e-4 scheduler.warmup_steps=300 scheduler.final_ratio=0.01 seed=11 \
-        "${model[@]}" "$@"
-    echo "package it: python recipes/synthetic/package.py $runs/diarize/best.ckpt FOLDER"
+if [[ " $stages " == *" long "* ]]; then
+    stage long "${LONG_MINUTES:-$((minutes - minutes / 3))}" \
+        task.duration=30 task.min_duration=8 task.batch_size=128 task.halves_ratio=0.4 \
+        task.objective='{contrast_weight: 0.5, voice_weight: 0.1}' \
+        optimizer.lr=7e-4 seed=31 "${model[@]}" "$@"
+    echo "package it: python recipes/synthetic/package.py $runs/long/best.ckpt FOLDER --context 2"
 fi

@@ -53,7 +53,7 @@ if [[ ! -f $lent/tried ]]; then
     (cd "$lent/try/data/voices" && while read -r uri; do
         [[ ! -f audio/$uri.opus ]] || echo "$uri"
     done <train.lst | sed -n "1,${TRY_VOICES:-300}p" >present.lst && mv present.lst train.lst)
-    if (cd "$lent/code" && time VOICES_MINUTES=1 DIARIZE_MINUTES=1 \
+    if (cd "$lent/code" && time SHORT_MINUTES=1 LONG_MINUTES=1 \
         bash recipes/synthetic/train_gpu.sh "$lent/try/data" "$lent/try/runs" \
         task.speeds=null task.chunks_per_epoch="${TRY_CHUNKS:-6400}" trainer.max_epochs=1 \
         logger=CSV "$@") >"$lent/try/log" 2>&1; then
@@ -70,11 +70,11 @@ if ((there < num_parts)) || [[ -n ${HOLD:-} ]]; then
 fi
 
 # ---- training, which outlives this call ---------------------------------------------------------
-if [[ -d .lent/checkpoint && ! -f $lent/start.ckpt && ! -d $lent/runs/voices ]]; then
+if [[ -d .lent/checkpoint && ! -f $lent/start.ckpt && ! -d $lent/runs/short ]]; then
     STAGE=$("$PYTHON" recipes/synthetic/lent_gpu/shards.py merge .lent/checkpoint "$lent/start.ckpt")
     say "weights of stage $STAGE merged"
     export INIT=$lent/start.ckpt
-    [[ $STAGE != diarize ]] || export STAGES=diarize
+    [[ $STAGE != long ]] || export STAGES=long
 fi
 if ! running && [[ ! -f $lent/done || $(cat "$lent/done") != 0 ]]; then
     # A session of its own: what a command leaves running is killed, but for such.
@@ -86,8 +86,8 @@ fi
 
 # ---- what comes back ----------------------------------------------------------------------------
 deliver() {
-    local stage=voices from
-    [[ ! -f $lent/runs/diarize/last.ckpt ]] || stage=diarize
+    local stage=short from
+    [[ ! -f $lent/runs/long/last.ckpt ]] || stage=long
     from=$lent/runs/$stage/last.ckpt
     [[ ! -f $lent/done || ! -f $lent/runs/$stage/best.ckpt ]] || from=$lent/runs/$stage/best.ckpt
     if [[ -f $from && ( ! -f $lent/sent || $from -nt $lent/sent ) ]]; then

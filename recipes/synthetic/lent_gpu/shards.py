@@ -1,6 +1,6 @@
 """A checkpoint in parts that are small enough to travel, and back.
 
-    python shards.py split runs/diarize/last.ckpt FOLDER --stage diarize
+    python shards.py split runs/long/last.ckpt FOLDER --stage long
     python shards.py merge FOLDER start.ckpt
 
 Only weights travel, the averaged ones, in half precision; the optimizer's state, twice as many
