@@ -3,7 +3,8 @@
 Letters of prompted voices are known. A new letter is
 
 1. somebody known whom this chunk has not named otherwise, and who, according to the chunk before,
-   was speaking in those same seconds of the context that both have heard;
+   was speaking in those same seconds of the context that both have heard. Letters that are silent
+   now are told first, too: whoever they are is nobody else;
 2. otherwise somebody known and not named otherwise, if the voice is alike enough;
 3. otherwise a newcomer, while there may be more people, if there is enough of the voice;
 4. otherwise whoever sounds most alike among those whom this chunk has not named.
@@ -101,11 +102,12 @@ class People:
         taken = {who[letter].number for letter in named}
         silent = [person for person in self.possible if person.number not in taken]
 
-        context = self._context(new, silent, turns, before, start, first)
-        for letter, person in context:
-            who[letter] = person
-            new.remove(letter)
+        letters = sorted({turn.speaker for turn in turns if turn.speaker >= len(prompted)})
+        for letter, person in self._context(letters, silent, turns, before, start, first):
             silent.remove(person)
+            if letter in new:
+                who[letter] = person
+                new.remove(letter)
 
         alike = np.zeros((len(new), len(silent)))
         if vectors is not None and new and silent:

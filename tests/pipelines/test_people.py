@@ -63,6 +63,14 @@ def test_a_glimpse_of_somebody_in_the_context_is_not_enough():
     assert meet(people, Turn(10, 13, 0, 1.0), before=[Turn(10, 10.5, 0, 1.0)]) == {0: 1}
 
 
+def test_who_is_silent_now_is_nobody_else():
+    """Taken for person 0 in the step before; but this chunk has two voices, and 0 is the other."""
+    people = people_of(12)
+    before = [Turn(10, 11, 0, 1.0), Turn(11.2, 12, 0, 1.0)]
+    turns = Turn(10, 11, 0, 1.0), Turn(11.2, 14, 1, 1.0)
+    assert meet(people, *turns, before=before) == {1: 1}
+
+
 def test_no_more_people_than_allowed():
     people = people_of(5, 9, max_people=3)
     who = meet(people, Turn(13, 14, 0, 1.0), Turn(14, 15, 1, 1.0), Turn(15, 16, 2, 1.0))
