@@ -188,7 +188,7 @@ def test_hooks(pipeline, noise):
     output = pipeline(noise, hook=hook)
     for name in ("chunks", "prompted chunks"):
         done = [(completed, total) for step, _, completed, total in calls if step == name]
-        assert done == [(0, 15), (15, 15)]
+        assert done == [(0, 15), (8, 15), (15, 15)]  # batches of 8
     pipeline.batch_size = 4
     assert pipeline(noise).confidence == pytest.approx(output.confidence, abs=1e-4)
     assert [c[0] for c in calls if c[2] is None] == ["people", "turns", "diarization"]
@@ -460,6 +460,7 @@ def test_bad_streams(pipeline):
 
 
 def test_files_of_a_list_share_batches(pipeline, noise, monkeypatch):
+    pipeline.batch_size = 16
     starts = (0, 31, 55)
     files = [
         {**noise, "waveform": noise["waveform"][:, s * RATE : (s + 24) * RATE], "uri": str(s)}
