@@ -3,10 +3,11 @@
     tokens    cross-entropy over the triplets, times smoothed over neighbouring bins
     activity  binary cross-entropy of the auxiliary head, speakers in the order of their letters
     contrast  which other turns of the batch are by the same person, from the voice vectors
-    voice     which of all training speakers each turn is, from its voice vector
+    voice     which of all training speakers each turn is: who sounds like that in other
+              conversations, from its voice vector
 
 Only the first is needed to diarize. The second teaches speech activity early, the last two teach
-who is who: the contrast begins to learn at once, naming thousands of people takes longer.
+who is who.
 """
 
 from __future__ import annotations
@@ -235,6 +236,11 @@ def same_voice(turns: Turns) -> tuple[Tensor, Tensor]:
 class VoiceLoss(nn.Module):
     """Who is who, from voice vectors: among the turns of a batch, and among all people.
 
+    People are remembered as they sounded in conversations before this one (a memory bank: Wu et
+    al., "Unsupervised feature learning via non-parametric instance discrimination", CVPR 2018,
+    section 3.1). Thousands of learnt vectors, one a person, hardly move in as many steps as a CPU
+    has time for (recipes/synthetic/RUNS.md).
+
     Parameters
     ----------
     voice_dim : int
@@ -242,12 +248,15 @@ class VoiceLoss(nn.Module):
         Training speakers.
     """
 
+    SCALE = 20.0  # of the cosines with all people; fixed, as learnt ones collapse (CosFace, 4.1)
+    MEMORY = 0.5  # share of what was remembered of a person that stays when they are heard again
+
     def __init__(self, voice_dim: int, num_people: int):
         super().__init__()
-        self.people = nn.Parameter(torch.randn(num_people, voice_dim) / voice_dim**0.5)
+        # Unit vectors, 0 until somebody is heard. Several GPUs compare with what the first one
+        # has heard: DDP hands its buffers to the others.
+        self.register_buffer("people", torch.zeros(num_people, voice_dim))
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())  # of the contrast's cosines
-
-    SCALE = 20.0  # of the classifier's cosines; fixed, as learnt ones collapse (CosFace, 4.1)
 
     def contrast(self, voices: Tensor, people: Tensor, weight: Tensor) -> Tensor:
         """Supervised contrast: find the turns of the same person among those of the batch.
@@ -279,7 +288,7 @@ class VoiceLoss(nn.Module):
         return -(weight * mean).sum() / weight.sum().clamp(min=1e-6)
 
     def forward(self, voices: Tensor, people: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Softmax over the cosines with all people.
+        """Softmax over the cosines with all people; in training, these are remembered, too.
 
         Parameters
         ----------
@@ -287,16 +296,30 @@ class VoiceLoss(nn.Module):
         people : (turns,) Tensor
             -1 where unknown.
         weight : (turns,) Tensor
+            Turns of weight zero are left out.
 
         Returns
         -------
         loss, accuracy : () Tensors
-            Zero when nobody is known.
+            Zero when nobody was heard before.
         """
-        weight = weight * (people >= 0)
+        unit = F.normalize(voices.float(), dim=-1)
+        counts = (people >= 0) & (weight > 0)
         people = people.clamp(min=0)
-        cosine = F.normalize(voices, dim=-1) @ F.normalize(self.people, dim=-1).T
+        before = self.people.clone()
+        heard = before.any(-1)  # (people,)
+        weight = weight * counts * heard[people]
+        cosine = (unit @ before.T).masked_fill(~heard, -1.0)
         loss = F.cross_entropy(self.SCALE * cosine, people, reduction="none")
         total = weight.sum().clamp(min=1e-6)
         accuracy = (weight * (cosine.argmax(-1) == people)).sum() / total
+        if self.training:
+            self._remember(unit.detach(), people, counts)
         return (weight * loss).sum() / total, accuracy
+
+    @torch.no_grad()
+    def _remember(self, unit: Tensor, people: Tensor, counts: Tensor) -> None:
+        now = torch.zeros_like(self.people).index_add_(0, people, unit * counts[:, None])
+        mixed = self.MEMORY * self.people + (1 - self.MEMORY) * F.normalize(now, dim=-1)
+        here = now.any(-1, keepdim=True)
+        self.people.copy_(torch.where(here, F.normalize(mixed, dim=-1), self.people))

@@ -52,14 +52,14 @@ fi
 if [[ " $stages " == *" short "* ]]; then
     stage short "${SHORT_MINUTES:-$((minutes / 3))}" \
         task.duration=12 task.min_duration=4 task.batch_size=256 \
-        task.objective='{contrast_weight: 0.3, voice_weight: 0.1}' \
+        task.objective='{contrast_weight: 0.3, voice_weight: 0.3}' \
         optimizer.lr=1e-3 seed=1 "${model[@]}" "$@"
     model=(model=Pretrained model.checkpoint="$runs/short/best.ckpt")
 fi
 if [[ " $stages " == *" long "* ]]; then
     stage long "${LONG_MINUTES:-$((minutes - minutes / 3))}" \
         task.duration=30 task.min_duration=8 task.batch_size=128 task.halves_ratio=0.4 \
-        task.objective='{contrast_weight: 0.5, voice_weight: 0.1}' \
+        task.objective='{contrast_weight: 0.5, voice_weight: 0.3}' \
         optimizer.lr=7e-4 seed=31 "${model[@]}" "$@"
     echo "package it: python recipes/synthetic/package.py $runs/long/best.ckpt FOLDER --context 2"
 fi

@@ -164,9 +164,16 @@ def test_clean_seconds():
     assert clean_seconds(V, tokens_of([], []), activity[:2]).shape == (2, 0)
 
 
+def voice_loss(num_people: int = 3) -> VoiceLoss:
+    """One that remembers everybody."""
+    loss = VoiceLoss(voice_dim=8, num_people=num_people)
+    loss.people.copy_(torch.nn.functional.normalize(torch.randn(num_people, 8), dim=-1))
+    return loss
+
+
 def test_voice_loss_ignores_unknown_people():
     torch.manual_seed(0)
-    loss = VoiceLoss(voice_dim=8, num_people=3)
+    loss = voice_loss().eval()
     voices, people = torch.randn(6, 8), torch.tensor([0, -1, 2, -1, 1, 1])
     weight = torch.tensor([1.0, 5.0, 0.5, 2.0, 2.0, 1.0])
     known = people >= 0
@@ -186,11 +193,34 @@ def test_voice_loss_ignores_unknown_people():
 
 def test_voice_loss_tells_people():
     torch.manual_seed(0)
-    loss = VoiceLoss(voice_dim=8, num_people=3)
+    loss = voice_loss().eval()
     people, weight = torch.tensor([0, 1, 2]), torch.ones(3)
-    right, all_right = loss(3 * loss.people.detach(), people, weight)
-    wrong, none_right = loss(loss.people.detach().roll(1, 0), people, weight)
+    right, all_right = loss(3 * loss.people, people, weight)
+    wrong, none_right = loss(loss.people.roll(1, 0), people, weight)
     assert right < wrong and all_right == 1 and none_right == 0
+
+
+def test_voices_are_remembered_from_conversation_to_conversation():
+    torch.manual_seed(0)
+    loss = VoiceLoss(voice_dim=8, num_people=4)
+    voices, people = torch.randn(4, 8), torch.tensor([0, 1, 1, 3])
+    weight = torch.tensor([1.0, 1.0, 1.0, 0.0])
+    value, _ = loss(voices, people, weight)
+    assert value == 0  # nobody was heard before
+    assert not loss.people[2:].any()  # nor are those who are not there, or do not count
+    unit = torch.nn.functional.normalize(voices, dim=-1)
+    torch.testing.assert_close(loss.people[0], unit[0])
+    torch.testing.assert_close(loss.people[1] @ unit[1], loss.people[1] @ unit[2])
+
+    before = loss.people.clone()
+    again, accuracy = loss(voices[:2].requires_grad_(), people[:2], weight[:2])
+    assert again > 0 and accuracy == 1
+    again.backward()  # learns voices, not the memory
+    assert loss.people.requires_grad is False and torch.equal(loss.people[2:], before[2:])
+    loss.eval()(voices[2:3], people[2:3], weight[2:3])
+    after = loss.people.clone()
+    loss(torch.randn(2, 8), people[:2], weight[:2])
+    assert torch.equal(loss.people, after)  # in validation nobody is remembered
 
 
 def test_contrast_wants_the_turns_of_a_person_alike():
