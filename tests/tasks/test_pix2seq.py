@@ -373,11 +373,12 @@ def test_fit(make, tmp_path, kwargs):
         assert "activity.weight" in learning
         assert not words & learning if "objective" in kwargs else words <= learning
         if "simulation" not in kwargs:
-            assert {"voice.weight", "blocks.1.out.weight", "loss_func.people"} <= learning
+            assert {"voice.weight", "blocks.1.out.weight", "loss_func.log_scale"} <= learning
     # The epoch is over after two batches: it was validated.
     metrics = trainer.callback_metrics
     assert metrics[task.val_monitor[0]].isfinite()
     assert metrics["loss/val"].isfinite()
     if "simulation" not in kwargs:
+        assert model.loss_func.people.any()  # voices are remembered
         assert metrics["DiarizationErrorRate/oracle_activity"] < 1
         assert 0 <= metrics["VoiceEqualErrorRate"] <= 1
