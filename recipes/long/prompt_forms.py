@@ -70,9 +70,15 @@ def written_on(model: Pix2SeqDiarizer, waveform: Tensor, begun: list[int]) -> li
 
 def ours(model: Pix2SeqDiarizer, chunk: Tensor, voices: list[Tensor]):
     """(start_s, end_s, letter) of a chunk."""
-    tokens = transcribe(model, chunk[None], as_prompts([tuple(voices)])).tokens[0].tolist()
+    prompts = as_prompts([tuple(voices)]) if voices else None
+    tokens = transcribe(model, chunk[None], prompts).tokens[0].tolist()
     bin_s = model.vocabulary.resolution
     return [(a * bin_s, b * bin_s, k) for a, b, k in model.vocabulary.to_triplets(tokens)]
+
+
+def none(model: Pix2SeqDiarizer, chunk: Tensor, voices: list[Tensor]):
+    """(start_s, end_s, letter) of a chunk; letters are nobody's."""
+    return [(a, b, len(voices) + k) for a, b, k in ours(model, chunk, [])]
 
 
 def seed(model: Pix2SeqDiarizer, chunk: Tensor, voices: list[Tensor]):
@@ -99,7 +105,8 @@ def main(
     every: Annotated[float, typer.Option(min=CHUNK_S, help="s; a chunk of so many.")] = 20.0,
 ) -> None:
     """DER (letters mapped) and identification error (letters are who was prompted)."""
-    models = {ours: load(folder).model, seed: load(seed_folder or folder).model}
+    model = load(folder).model
+    models = {none: model, ours: model, seed: load(seed_folder).model if seed_folder else model}
     metrics = {form: (DiarizationErrorRate(), IdentificationErrorRate()) for form in models}
     num_chunks = 0
     for meeting in meetings(protocol, registry_yml, 1, None):
@@ -112,7 +119,7 @@ def main(
                 said = Annotation(uri=meeting.uri)
                 answer = form(model, cut(meeting, chunk.start, chunk.end), list(voices.values()))
                 for track, (first, last, letter) in enumerate(answer):
-                    names = [*voices, *(f"new {k}" for k in range(8))]
+                    names = [*voices, *(f"new {k}" for k in range(2 * 8))]
                     said[Segment(start + first, start + last), track] = names[letter]
                 for metric in metrics[form]:
                     metric(reference, said, uem=Timeline([chunk]))

@@ -8,7 +8,6 @@ import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,17 +30,9 @@ MEETINGS = {"train": ["IS1000a", "IS1003b"], "dev": ["ES2011a"], "test": ["EN200
 SECONDS = 3
 
 
-def load(repository: Path, name: str):
-    spec = spec_from_file_location(f"ami_{name}", repository / f"recipes/ami/{name}.py")
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def download(repository):
-    module = load(repository, "download")
+def download(recipe):
+    module = recipe("ami/download.py")
     module.PAUSE_S, module.BLOCK = 0.0, 1000
     module.TIMEOUT_S = 5.0
     return module
@@ -289,7 +280,7 @@ def buzz(seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def stand_in(repository, shared, tmp_path_factory) -> Path:
+def stand_in(recipe, shared, tmp_path_factory) -> Path:
     """database.yml of all of AMI, the first seconds of each meeting spoken by nobody."""
     folder = tmp_path_factory.mktemp("ami")
     files = []
@@ -297,7 +288,7 @@ def stand_in(repository, shared, tmp_path_factory) -> Path:
         soundfile.write(folder / f"{k}.wav", buzz(k), 16000)
         files.append(VoiceFile(folder / f"{k}.wav", f"buzz{k}", "buzz", [(0.0, VOICE_S)]))
     bank = VoiceBank.from_files(files)
-    module = load(repository, "stand_in")
+    module = recipe("ami/stand_in.py")
     return module.make(shared, folder / "out", bank, STAND_IN_S, mics=["Mix-Headset"])
 
 

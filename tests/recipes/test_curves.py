@@ -1,8 +1,5 @@
 """Recipes: curves of dials that move alone, and what coarse times cost."""
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-
 import numpy as np
 import pytest
 import soundfile
@@ -15,14 +12,10 @@ RATE = 16000
 
 
 @pytest.fixture(scope="module")
-def curves(repository):
-    spec = spec_from_file_location("curves", repository / "recipes/synthetic/curves.py")
-    module = module_from_spec(spec)
-    sys.modules["curves"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+def curves(recipe):
+    module = recipe("synthetic/curves.py")
     module.DURATION_S = 10.0
-    yield module
-    del sys.modules["curves"]
+    return module
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,13 @@
 """Checkpoints that travel in parts."""
 
-import importlib.util
-
 import pytest
 import torch
 from typer.testing import CliRunner
 
 
 @pytest.fixture(scope="module")
-def shards(repository):
-    path = repository / "recipes" / "synthetic" / "lent_gpu" / "shards.py"
-    spec = importlib.util.spec_from_file_location("shards", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def shards(recipe):
+    return recipe("synthetic/lent_gpu/shards.py")
 
 
 @pytest.fixture

@@ -1,19 +1,13 @@
 """Recipes: two sets of voices that differ in nothing but where they come from."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-
 import pytest
 from pyannote.core import Annotation, Segment
 from pyannote.database import FileFinder, registry
 
 
 @pytest.fixture(scope="module")
-def sources(repository):
-    path = repository / "recipes/synthetic/voice_sources.py"
-    spec = spec_from_file_location("voice_sources", path)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def sources(recipe):
+    return recipe("synthetic/voice_sources.py")
 
 
 def voice(sources, uri: str, *turns: tuple[float, float]):

@@ -1,6 +1,5 @@
 """Recipes: the speed benchmark runs, on voices that nobody has."""
 
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +21,11 @@ RATE = 16000
 
 
 @pytest.fixture(scope="module")
-def speed(repository):
-    spec = spec_from_file_location("speed", repository / "recipes/synthetic/speed.py")
-    module = module_from_spec(spec)
+def speed(recipe):
     with pytest.MonkeyPatch.context() as patch:  # what it tells torch and tqdm stays with it
         for name in ("OMP_NUM_THREADS", "TQDM_DISABLE"):
             patch.setenv(name, "1")
-        spec.loader.exec_module(module)
+        module = recipe("synthetic/speed.py")
     module.SECONDS, module.BATCH_SIZE, module.DEVICE_BATCH_SIZE, module.ROUND_S = 3.0, 2, 2, 0.01
     return module
 

@@ -1,7 +1,5 @@
 """Recipes: errors taken apart add up to pyannote's own."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,11 +10,8 @@ from typer.testing import CliRunner
 
 
 @pytest.fixture(scope="module")
-def study(repository):
-    spec = spec_from_file_location("study", repository / "recipes/synthetic/study.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def study(recipe):
+    return recipe("synthetic/study.py")
 
 
 def annotation(turns) -> Annotation:

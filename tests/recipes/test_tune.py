@@ -1,7 +1,5 @@
 """Recipes: tuning on several protocols, each chunk written once."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-
 import pytest
 import torch
 import yaml
@@ -18,11 +16,8 @@ PROTOCOL = "AMIExcerpts.SpeakerDiarization.only_words"
 
 
 @pytest.fixture(scope="module")
-def tune(repository):
-    spec = spec_from_file_location("tune", repository / "recipes/synthetic/tune.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tune(recipe):
+    return recipe("synthetic/tune.py")
 
 
 def test_each_chunk_is_written_once(tune):

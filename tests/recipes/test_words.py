@@ -1,6 +1,5 @@
 """Who said what: words keep their order, and are said by whoever has the floor."""
 
-import importlib.util
 import json
 import re
 
@@ -17,12 +16,8 @@ from pyannote_drz.demo import find_sample
 
 
 @pytest.fixture(scope="module")
-def words(repository):
-    path = repository / "recipes" / "words" / "who_said_what.py"
-    spec = importlib.util.spec_from_file_location("who_said_what", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def words(recipe):
+    return recipe("words/who_said_what.py")
 
 
 def turns(*turns) -> Annotation:
