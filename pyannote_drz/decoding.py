@@ -65,6 +65,7 @@ def decode(
     model: Pix2SeqDiarizer,
     memory: Memory,
     max_speakers: Tensor | int | None = None,
+    newcomer_bias: float = 0.0,
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Decoded:
@@ -78,6 +79,8 @@ def decode(
         What `model.listen` returned.
     max_speakers : int or (batch,) Tensor, optional
         Letters that may be used, prompted ones included. Defaults to all.
+    newcomer_bias : float, optional
+        Added to the logit of a speaker who has not been written before: higher means more speakers.
     temperature : float, optional
         0 (default) takes the most probable token, but calls a chunk empty only if that is more
         probable than not; otherwise sample from softmax(logits / T).
@@ -112,6 +115,7 @@ def decode(
 
     for step in range(vocabulary.max_tokens):
         logits = model.write(tokens[:, :step], memory, cache, first=step)[:, -1].float()
+        logits = logits + newcomer_bias * grammar.newcomer
         log_probability = logits.masked_fill(~grammar.mask(), -torch.inf).log_softmax(-1)
         if temperature > 0:
             weights = (log_probability / temperature).softmax(-1)

@@ -380,6 +380,11 @@ class Grammar:
         allowed[:, v.eos] = self.phase == self.START
         return allowed
 
+    @property
+    def newcomer(self) -> Tensor:
+        """The letter that nobody has yet, (batch, vocabulary) bool; none where all are used."""
+        return self.ids == (self.vocabulary.first_speaker + self.num_used)[:, None]
+
     def advance(self, tokens: Tensor) -> None:
         """Take note of the tokens that were written, (batch,)."""
         v = self.vocabulary

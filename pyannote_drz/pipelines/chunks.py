@@ -147,13 +147,13 @@ class Writer:
         return self._voices.select([index[id(row)] for row in prompts])
 
     @torch.inference_mode()
-    def __call__(self, asks: list[Ask]) -> list[Written]:
-        """Write a batch of chunks of the same length."""
+    def __call__(self, asks: list[Ask], newcomer_bias: float = 0.0) -> list[Written]:
+        """Write a batch of chunks of the same length; for `newcomer_bias` see `decode`."""
         model, vocabulary = self.model, self.model.vocabulary
         waveforms = torch.stack([ask.waveform for ask in asks]).to(model.device)
         memory = model.listen(waveforms, self._hear([ask.prompts for ask in asks]))
         max_speakers = torch.tensor([ask.max_speakers for ask in asks], device=model.device)
-        tokens, probabilities = decode(model, memory, max_speakers)
+        tokens, probabilities = decode(model, memory, max_speakers, newcomer_bias)
         # The probability of a turn is the geometric mean of those of its three tokens.
         log_probabilities = probabilities.log().cpu()
         voice_sums = memory.voice_sums.float().cpu().numpy()

@@ -39,6 +39,7 @@ PRETRAINED_MODEL = str(Path(__file__).parents[1] / "pretrained" / "diarizer")
 DEFAULTS = {
     "threshold": 0.0,
     "activity_threshold": 0.6,
+    "newcomer_bias": 0.0,
     "min_duration_off": MERGE_GAP,
     "linking_threshold": 0.5,
     "num_passes": 2,
@@ -72,6 +73,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     activity_threshold : float
         Turns are cut where speech is less probable by the activity head than that share of what it
         reaches in the chunk: higher means fewer false alarms and more misses.
+    newcomer_bias : float
+        Log-odds added to those of a speaker who was not heard before in the chunk: higher means
+        more speakers.
     min_duration_off : float
         A pause of one speaker shorter than that, in seconds, does not end a turn.
     linking_threshold : float
@@ -117,6 +121,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
         self.threshold = Uniform(0.0, 1.0)
         self.activity_threshold = Uniform(0.0, 1.0)
+        self.newcomer_bias = Uniform(-4.0, 4.0)
         self.min_duration_off = Uniform(0.0, 1.0)
         self.linking_threshold = Uniform(-1.0, 1.0)
         self.num_passes = Integer(1, 2)
@@ -410,7 +415,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         """Write a batch of chunks of the same length; every chunk of every file comes by here."""
         if self._writer is None or self._writer.model is not self.model:
             self._writer = Writer(self.model)
-        return self._writer(asks)
+        return self._writer(asks, self.newcomer_bias)
 
     def _recordings(self, known_speakers: KnownSpeakers | None) -> dict[str, Tensor]:
         known_speakers = {} if known_speakers is None else known_speakers

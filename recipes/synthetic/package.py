@@ -23,6 +23,7 @@ def main(
     activity_threshold: Annotated[
         float, typer.Option(help="turns are cut where speech is less probable")
     ] = 0.6,
+    newcomer_bias: Annotated[float, typer.Option(help="higher: more speakers in a chunk")] = 1.0,
     min_duration_off: Annotated[float, typer.Option(help="s; shorter gaps are filled")] = 0.5,
     linking_threshold: Annotated[
         float, typer.Option(help="voices less alike than that are two people")
@@ -38,6 +39,7 @@ def main(
     params = {
         "threshold": threshold,
         "activity_threshold": activity_threshold,
+        "newcomer_bias": newcomer_bias,
         "min_duration_off": min_duration_off,
         "linking_threshold": linking_threshold,
         "num_passes": num_passes,

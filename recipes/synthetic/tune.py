@@ -6,7 +6,8 @@ pyannote.pipeline's optimizer searches, as in `pyannote-audio optimize`, which t
 and asks the model anew in every trial. Here every chunk is written once and remembered, as
 thresholds decide only on what becomes of what was written: a trial costs linking and scoring. With
 two passes the prompts depend on the thresholds, so only chunks whose prompts are the same are
-remembered; `num_passes` is therefore not searched but set.
+remembered. `num_passes`, and `newcomer_bias`, which decides what is written, are therefore not
+searched but set.
 """
 
 from __future__ import annotations
@@ -162,13 +163,14 @@ def main(
     wrote_s = time.perf_counter() - began
 
     pipeline.get_metric = types.MethodType(lambda self: MeanOfProtocols(of), pipeline)
-    pipeline.freeze({"num_passes": passes})
+    fixed = {"num_passes": passes, "newcomer_bias": before["newcomer_bias"]}
+    pipeline.freeze(fixed)
     optimizer = Optimizer(pipeline, seed=seed, average_case=True)
-    start = {name: value for name, value in before.items() if name != "num_passes"}
+    start = {name: value for name, value in before.items() if name not in fixed}
     began = time.perf_counter()
     found = optimizer.tune(files, n_iterations=trials, warm_start=start, show_progress=False)
     trial_s = (time.perf_counter() - began) / trials
-    after = {**before, **found["params"], "num_passes": passes}
+    after = {**before, **found["params"], **fixed}
     pipeline.instantiate(after)
     rates["after"] = measure(pipeline, files, of)
 
