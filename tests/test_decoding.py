@@ -263,7 +263,9 @@ def test_newcomers(model, memory):
     for triplets, num_prompted in zip(welcome, known, strict=True):
         new = [k for *_, k in triplets][: model.vocabulary.max_speakers - num_prompted]
         assert new == list(range(num_prompted, num_prompted + len(new)))
-    assert any(welcome) and welcome != rows(model, decode(model, memory))
+    assert any(welcome)
+    if memory.voices is not None:  # else this model does so by itself
+        assert welcome != rows(model, decode(model, memory))
 
 
 def test_max_speakers_of_each_chunk(chatterbox):
