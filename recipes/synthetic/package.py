@@ -1,6 +1,7 @@
-"""Make a pipeline folder of a checkpoint.
+"""Make a pipeline folder of a checkpoint, or of the average of several of one run.
 
-python recipes/synthetic/package.py runs/cpu/2/best.ckpt pyannote_drz/pretrained
+python recipes/synthetic/package.py runs/cpu/long/last.ckpt FOLDER --context 2
+python recipes/synthetic/package.py runs/cpu/long/last.ckpt FOLDER --average runs/cpu/long/best.ckpt
 """
 
 from dataclasses import replace
@@ -29,9 +30,19 @@ def main(
         float, typer.Option(help="voices less alike than that are two people")
     ] = 0.5,
     num_passes: Annotated[int, typer.Option(help="2: once more, prompted with what was found")] = 1,
+    average: Annotated[
+        list[Path] | None, typer.Option(help="average with the weights of these, too")
+    ] = None,
 ):
-    # Without the classifier of training voices, which no pipeline needs.
-    model = Model.from_pretrained(checkpoint, strict=False)
+    # Without the memory of training voices, which no pipeline needs.
+    model, *others = (
+        Model.from_pretrained(path, strict=False) for path in (checkpoint, *(average or []))
+    )
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            for other in others:
+                weight += other.get_parameter(name)
+            weight /= 1 + len(others)
     if duration is not None:  # shorter chunks than in training: fewer people in each
         model.specifications = replace(
             model.specifications, duration=duration, min_duration=duration
