@@ -25,10 +25,15 @@ def test_what_is_left_is_what_is_probable(span, speech, threshold):
 
 def test_loudness_is_that_of_turns():
     speech = np.full(100, 0.9)
-    speech[:50] = 0.4
-    assert loudness([Turn(0.0, 1.0, 0, 0.5)], speech, BIN_S) == approx(0.4)
+    speech[:50] = 0.75
+    assert loudness([Turn(0.0, 1.0, 0, 0.5)], speech, BIN_S) == approx(0.75)
     assert loudness([Turn(0.0, 2.0, 0, 0.5)], speech, BIN_S) == approx(0.9)
-    assert loudness([], speech, BIN_S) == 1.0
+
+
+def test_a_head_that_is_sure_of_nothing_has_no_say():
+    speech = np.full(100, 0.6)
+    assert loudness([Turn(0.0, 2.0, 0, 0.5)], speech, BIN_S) == 0.0
+    assert loudness([], speech, BIN_S) == 0.0
 
 
 def test_a_pause_is_cut_out_and_nothing_else_moves():
