@@ -186,7 +186,7 @@ def test_train_resume_and_begin_again(command, capsys, database):
     # Another run may begin with either: its size is theirs, its chunks and speakers are its own.
     begin = [f"registry={database}", *TINY_TASK, "model=Pretrained", "trainer.max_steps=1",
              "optimizer.lr=0", "task.duration=3", "task.max_speakers=5"]  # fmt: skip
-    people = torch.load(run / "best.ckpt", weights_only=False)["state_dict"]["loss_func.people"]
+    scale = torch.load(run / "best.ckpt", weights_only=False)["state_dict"]["loss_func.log_scale"]
     for number, folder in enumerate([run / "best.ckpt", run / "pipeline"]):
         command(*begin, f"model.checkpoint={folder}", f"hydra.run.dir=next{number}")
         said = capsys.readouterr().out
@@ -195,8 +195,8 @@ def test_train_resume_and_begin_again(command, capsys, database):
         assert torch.equal(weights["bin_key.weight"], model.bin_key.weight)
         assert weights["speaker.weight"].shape == (5, 32)
         assert begun["hyper_parameters"]["dropout"] == 0.1
-        # The classifier of training voices goes on too, where the checkpoint has it.
-        assert torch.equal(weights["loss_func.people"], people) == (number == 0), said
+        # The loss of voices goes on too, where the checkpoint has it.
+        assert torch.equal(weights["loss_func.log_scale"], scale) == (number == 0), said
 
     # A hyper-parameter may change, unless weights depend on it.
     begin.append(f"model.checkpoint={run / 'pipeline'}")
