@@ -68,12 +68,16 @@ def written_on(model: Pix2SeqDiarizer, waveform: Tensor, begun: list[int]) -> li
     return tokens[0].tolist()
 
 
+def turns_of(model: Pix2SeqDiarizer, tokens: list[int]) -> list[tuple[float, float, int]]:
+    """(start_s, end_s, letter) of what was written."""
+    bin_s = model.vocabulary.resolution
+    return [(a * bin_s, b * bin_s, k) for a, b, k in model.vocabulary.to_triplets(tokens)]
+
+
 def ours(model: Pix2SeqDiarizer, chunk: Tensor, voices: list[Tensor]):
     """(start_s, end_s, letter) of a chunk."""
     prompts = as_prompts([tuple(voices)]) if voices else None
-    tokens = transcribe(model, chunk[None], prompts).tokens[0].tolist()
-    bin_s = model.vocabulary.resolution
-    return [(a * bin_s, b * bin_s, k) for a, b, k in model.vocabulary.to_triplets(tokens)]
+    return turns_of(model, transcribe(model, chunk[None], prompts).tokens[0].tolist())
 
 
 def none(model: Pix2SeqDiarizer, chunk: Tensor, voices: list[Tensor]):
@@ -93,7 +97,7 @@ def seed(model: Pix2SeqDiarizer, chunk: Tensor, voices: list[Tensor]):
         model, torch.cat([*parts, chunk]), model.vocabulary.from_triplets(begun)[:-1]
     )
     first_s = at / RATE
-    turns = [(a * bin_s, b * bin_s, k) for a, b, k in model.vocabulary.to_triplets(tokens)]
+    turns = turns_of(model, tokens)
     return [(max(a - first_s, 0.0), b - first_s, k) for a, b, k in turns if b > first_s]
 
 
@@ -114,12 +118,13 @@ def main(
             chunk = Segment(start, start + CHUNK_S)
             voices = prompts_of(meeting, chunk)
             reference = meeting.reference.crop(chunk)
+            audio = cut(meeting, chunk.start, chunk.end)
+            names = [*voices, *(f"new {k}" for k in range(2 * model.vocabulary.max_speakers))]
             num_chunks += 1
-            for form, model in models.items():
+            for form, of_form in models.items():
                 said = Annotation(uri=meeting.uri)
-                answer = form(model, cut(meeting, chunk.start, chunk.end), list(voices.values()))
+                answer = form(of_form, audio, list(voices.values()))
                 for track, (first, last, letter) in enumerate(answer):
-                    names = [*voices, *(f"new {k}" for k in range(2 * 8))]
                     said[Segment(start + first, start + last), track] = names[letter]
                 for metric in metrics[form]:
                     metric(reference, said, uem=Timeline([chunk]))

@@ -13,6 +13,7 @@ import typer
 from pyannote.audio import Model
 
 from pyannote_drz.pipelines.packaging import save_pretrained
+from pyannote_drz.pipelines.pix2seq import DEFAULTS
 
 
 def main(
@@ -23,12 +24,14 @@ def main(
     threshold: Annotated[float, typer.Option(help="turns less probable than that are dropped")] = 0,
     activity_threshold: Annotated[
         float, typer.Option(help="turns are cut where speech is less probable")
-    ] = 0.6,
+    ] = DEFAULTS["activity_threshold"],
     newcomer_bias: Annotated[float, typer.Option(help="higher: more speakers in a chunk")] = 1.0,
-    min_duration_off: Annotated[float, typer.Option(help="s; shorter gaps are filled")] = 0.5,
+    min_duration_off: Annotated[float, typer.Option(help="s; shorter gaps are filled")] = DEFAULTS[
+        "min_duration_off"
+    ],
     linking_threshold: Annotated[
         float, typer.Option(help="voices less alike than that are two people")
-    ] = 0.5,
+    ] = DEFAULTS["linking_threshold"],
     num_passes: Annotated[int, typer.Option(help="2: once more, prompted with what was found")] = 1,
     average: Annotated[
         list[Path] | None, typer.Option(help="average with the weights of these, too")
