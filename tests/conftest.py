@@ -24,3 +24,9 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data in {folder}")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_seed_of_others(monkeypatch):
+    """Lightning leaves the seed of a run in the environment, where the next test would find it."""
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)

@@ -350,7 +350,8 @@ class Gradients(Callback):
         {"prompt_ratio": 1.0},
         {"prompt_ratio": 1.0, "render": "device"},
         {"prompt_ratio": 0.0, "simulation": {"empty_share": 1.0}},  # nobody speaks
-        {"prompt_ratio": 0.0, "objective": {"token_weight": 0}},  # voices only
+        # Voices only; long enough that somebody is heard twice.
+        {"prompt_ratio": 0.0, "objective": {"token_weight": 0}, "duration": 12.0},
     ],
     ids=["worker", "device", "empty", "voices"],
 )
