@@ -38,9 +38,12 @@ class ChunkVoice(NamedTuple):
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(rows of a, rows of b); 0 where a vector is 0."""
-    a = a / np.linalg.norm(a, axis=-1, keepdims=True).clip(1e-9)
-    b = b / np.linalg.norm(b, axis=-1, keepdims=True).clip(1e-9)
-    return a @ b.T
+    return unit(a) @ unit(b).T
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of length 1, or 0, along the last axis."""
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-9)
 
 
 def agglomerate(

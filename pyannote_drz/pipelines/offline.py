@@ -20,6 +20,7 @@ from torch import Tensor
 from .chunks import Ask, Step, Written
 from .linking import ChunkVoice, link
 from .prompts import Person, cut, remember
+from .revision import revise
 from .silences import loudness, spoken
 from .stitching import Chunk, Turn, clip, merge, rejoin, seam, split
 
@@ -92,7 +93,8 @@ def in_file(written: Written, chunk: Chunk, settings: Settings) -> Heard:
     order = sorted(range(len(turns)), key=turns.__getitem__)
     dim = written.voices.shape[1] - 1
     vectors = np.array([vectors[i] for i in order], dtype=np.float32).reshape(-1, dim)
-    return Heard([turns[i] for i in order], vectors)
+    (turns,) = revise([[turns[i] for i in order]], [vectors])
+    return Heard(turns, vectors)
 
 
 def named(heard: Heard, who: dict[int, int]) -> Heard:
@@ -139,6 +141,7 @@ def diarize(
     shortest = min(SHORTEST_S, SHORTEST_SHARE * len(waveform) / rate)
     who, vectors = _link(heard, settings, known, min_people, max_people, shortest)
     heard = [named(h, w) for h, w in zip(heard, who, strict=True)]
+    heard, vectors = _reconsider(heard, known, vectors)
     people = [known[n] if n < len(known) else Person(n) for n in range(len(vectors))]
     for person, vector in zip(people, vectors, strict=True):
         person.vector = vector
@@ -188,6 +191,20 @@ def _link(
     for (c, letter), number in zip(places, numbers.tolist(), strict=True):
         who[c][letter] = number
     return who, totals
+
+
+def _reconsider(
+    heard: list[Heard], known: list[Person], vectors: np.ndarray
+) -> tuple[list[Heard], np.ndarray]:
+    """Turns judged by the whole file, and the summed vectors of people after that."""
+    totals = np.zeros_like(vectors)
+    for person in known:
+        totals[person.number] = person.vector
+    turns = revise([h.turns for h in heard], [h.vectors for h in heard], totals)
+    for some, (_, of_chunk) in zip(turns, heard, strict=True):
+        for turn, vector in zip(some, of_chunk, strict=True):
+            totals[turn.speaker] += vector
+    return [h._replace(turns=some) for h, some in zip(heard, turns, strict=True)], totals
 
 
 def hear_again(

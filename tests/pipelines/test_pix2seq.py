@@ -236,6 +236,7 @@ def test_bad_inputs(pipeline, tmp_path, model):
 
 def test_defaults_need_no_instantiation(model, noise, pipeline):
     fresh = Pix2SeqDiarization(model, context=2.0)
+    pipeline.instantiate(fresh.default_parameters())
     assert fresh(noise).speaker_diarization == pipeline(noise).speaker_diarization
     assert fresh.parameters(instantiated=True) == fresh.default_parameters()
 
