@@ -1,10 +1,11 @@
 """Linking: which voices of different chunks are one person.
 
-Constrained agglomerative clustering of the model's own voice vectors. Two voices of one chunk are
-never one person, nor are two enrolled people. Then every chunk chooses anew, all its voices at
-once.
+    voices > merge the two most alike > … > merge the two people most alike > …  > one person
+                                             every chunk chooses anew each time
 
-    voices > merge the two most alike, until nobody is alike enough > who spoke long enough > choose
+Of all these ways to tell a file's voices apart, the one is taken in which voices resemble their
+people most, after a fixed price for every person. Two voices of one chunk are two people, unless
+there may not be that many; people who are known beforehand are voices of one more chunk.
 """
 
 from __future__ import annotations
@@ -17,8 +18,16 @@ from scipy.optimize import linear_sum_assignment
 
 # Voices clustered at once: memory and time do not grow with the square of a file's length.
 BLOCK = 1000
-# Rounds of choosing anew; people hardly change after the second.
-ROUNDS = 5
+# Voices this much alike are merged before anything else: it leaves more people than there are, and
+# makes few mistakes (recipes/synthetic/RUNS.md has the figures of all constants here).
+SURE = 0.85
+MOST = 30  # people who choose anew; above, the two most alike are merged, and that is all
+ROUNDS = 10  # of choosing anew; usually nothing changes after three
+# What a person must be worth: share of all speech times mean gain in cosine. Of 0.005, 0.0075,
+# 0.01 and 0.015, this is best from two chunks of speech to an hour.
+PRICE = 0.0075
+DOUBLE = -1.0  # cosine that counts where two voices of a chunk are the same person all the same
+KNOWN_S = 30.0  # s; as much as a chunk is what is known of a person beforehand
 
 
 class ChunkVoice(NamedTuple):
@@ -26,7 +35,7 @@ class ChunkVoice(NamedTuple):
 
     chunk : int
     vector : (voice_dim,) array
-        Summed unit vectors: long and pure voices weigh more.
+        Summed voice vectors.
     seconds : float
         Speech of that voice.
     """
@@ -34,6 +43,37 @@ class ChunkVoice(NamedTuple):
     chunk: int
     vector: np.ndarray
     seconds: float
+
+
+class Voices(NamedTuple):
+    """Voices of a file; those of people known beforehand come first, as chunk -1.
+
+    unit : (voices, voice_dim) array of unit vectors
+    seconds : (voices,) array
+    chunk : (voices,) array
+    num_known : int
+    """
+
+    unit: np.ndarray
+    seconds: np.ndarray
+    chunk: np.ndarray
+    num_known: int
+
+    def totals(self, people: np.ndarray, num_people: int) -> np.ndarray:
+        """(people, voice_dim), summed vectors of people."""
+        totals = np.zeros((num_people, self.unit.shape[1]))
+        np.add.at(totals, people, self.unit * self.seconds[:, None])
+        return totals
+
+    def alike(self, people: np.ndarray, alone: float) -> np.ndarray:
+        """(voices, people), cosines; with one's own person, those of what else there is of them."""
+        totals = self.totals(people, people.max() + 1)
+        alike = self.unit @ unit(totals).T
+        rest = totals[people] - self.unit * self.seconds[:, None]
+        own = (self.unit * unit(rest)).sum(1)
+        own[np.linalg.norm(rest, axis=1) < 1e-6] = alone
+        alike[np.arange(len(people)), people] = own
+        return alike
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -46,6 +86,113 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-9)
 
 
+def link(
+    voices: list[ChunkVoice],
+    threshold: float,
+    min_people: int = 1,
+    max_people: float = np.inf,
+    known: Iterable[np.ndarray] = (),
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tell which voices are the same person.
+
+    Parameters
+    ----------
+    voices : list of ChunkVoice
+        Sorted by chunk.
+    threshold : float
+        A voice whose cosine with everybody is lower is rather somebody else. What a person who is
+        heard once counts for; others count by the cosines of their voices.
+    min_people : int, optional
+        As many people are told apart, as long as there are voices for it.
+    max_people : int or inf, optional
+        Never exceeded: where a chunk has more voices, its shortest ones are whoever they resemble.
+    known : iterable of (voice_dim,) array, optional
+        Voices of people who are known beforehand, the first people.
+
+    Returns
+    -------
+    people : (voices,) array of int
+        Person of each voice. Known people are 0 to len(known) - 1, whether they speak or not; not
+        all numbers need to occur.
+    vectors : (people, voice_dim) array
+        Summed voice vectors of each person.
+    """
+    known = [np.asarray(vector, dtype=np.float64) for vector in known]
+    if not voices:
+        return np.zeros(0, dtype=int), np.stack(known) if known else np.zeros((0, 0))
+    vectors = np.stack([*known, *(voice.vector for voice in voices)]).astype(np.float64)
+    seconds = np.array([*[KNOWN_S] * len(known), *(voice.seconds for voice in voices)])
+    chunks = np.array([*[-1] * len(known), *(voice.chunk for voice in voices)])
+    of_file = Voices(unit(vectors), seconds, chunks, len(known))
+
+    best, best_worth = None, (-np.inf, -np.inf)
+    for people in _ways(of_file, threshold, min_people):
+        present = len(np.unique(people[len(known) :]))
+        worth = _worth(of_file, people, threshold)
+        # First of all as many as there must and may be, or as close to it as can be.
+        wrong = max(min_people - present, 0) + max(present - max_people, 0)
+        if (-wrong, worth) > best_worth:
+            best, best_worth = people, (-wrong, worth)
+    people = _limit(of_file, best, max_people)
+    totals = np.zeros((max(people.max() + 1, len(known)), vectors.shape[1]))
+    np.add.at(totals, people, vectors)
+    return people[len(known) :], totals
+
+
+def _ways(voices: Voices, threshold: float, min_people: int) -> Iterable[np.ndarray]:
+    """Ways to tell voices apart, (voices,) arrays of people, from many people to few."""
+    people = _group(voices, min_people)
+    while True:
+        num_people = people.max() + 1
+        if num_people <= max(MOST, min_people):
+            people = _choose(voices, people, threshold, min_people)
+            yield people
+            num_people = people.max() + 1
+        if num_people <= max(voices.num_known, 1):
+            return
+        totals = unit(voices.totals(people, num_people))
+        alike = totals @ totals.T
+        alike[: voices.num_known, : voices.num_known] = -np.inf  # two names are two people
+        alike[np.tril_indices(num_people)] = -np.inf
+        stays, leaves = divmod(int(alike.argmax()), num_people)
+        people = np.where(people == leaves, stays, people)
+        people -= people > leaves
+
+
+def _group(voices: Voices, min_people: int) -> np.ndarray:
+    """Merge what is alike for sure, block after block; known people keep their numbers."""
+    vectors, chunks = voices.unit * voices.seconds[:, None], voices.chunk
+    people = np.full(len(vectors), -1)
+    groups: list[np.ndarray] = []  # summed vectors
+    members: list[set[int]] = []  # chunks of each group
+    first = 0
+    while first < len(vectors):
+        stop = min(first + BLOCK, len(vectors))
+        while stop < len(vectors) and chunks[stop] == chunks[stop - 1]:
+            stop += 1  # voices of a chunk stay together
+        items = np.stack([*groups, *vectors[first:stop]])
+        where = members + [{int(chunk)} for chunk in chunks[first:stop]]
+        num_groups = len(groups)
+        at = {chunk: i for i, chunk in enumerate(sorted(set().union(*where)))}
+        present = np.zeros((len(items), len(at)), dtype=np.float32)
+        for row, inside in enumerate(where):
+            present[row, [at[chunk] for chunk in inside]] = 1
+        fewest = min_people if stop == len(vectors) else min(2 * min_people, len(items))
+        merged = agglomerate(items, present @ present.T > 0, SURE, fewest)
+        order = list(dict.fromkeys(merged.tolist()))  # known people come first, and stay first
+        number = {group: i for i, group in enumerate(order)}
+        merged = np.array([number[group] for group in merged.tolist()])
+        people[:first] = merged[people[:first]]
+        people[first:stop] = merged[num_groups:]
+        groups = [items[merged == group].sum(0) for group in range(len(order))]
+        members = [
+            set().union(*(where[i] for i in np.flatnonzero(merged == group)))
+            for group in range(len(order))
+        ]
+        first = stop
+    return people
+
+
 def agglomerate(
     vectors: np.ndarray, apart: np.ndarray, threshold: float, fewest: int
 ) -> np.ndarray:
@@ -56,9 +203,9 @@ def agglomerate(
     vectors : (items, dim) array
         Those of merged items add up.
     apart : (items, items) bool array
-        Never merged, nor anything merged with them.
+        Who is never merged, nor are those they were merged with.
     threshold : float
-        Nothing less alike is merged.
+        Cosine below which nobody is merged.
     fewest : int
         Groups that are left, at least.
 
@@ -87,147 +234,63 @@ def agglomerate(
     return np.unique(groups, return_inverse=True)[1]
 
 
-def link(
-    voices: list[ChunkVoice],
-    threshold: float,
-    min_people: int = 1,
-    max_people: float = np.inf,
-    shortest: float = 0.0,
-    known: Iterable[np.ndarray] = (),
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tell which voices are the same person.
+def _choose(
+    voices: Voices, people: np.ndarray, threshold: float, min_people: int, rounds: int = ROUNDS
+) -> np.ndarray:
+    """Every chunk assigns its voices to different people, as alike as possible in all.
 
-    Parameters
-    ----------
-    voices : list of ChunkVoice
-        Sorted by chunk.
-    threshold : float
-        Voices whose cosine is lower are two people, unless there may not be that many.
-    min_people : int, optional
-        As many people are told apart, as long as there are voices for it.
-    max_people : int or inf, optional
-        Never exceeded: where a chunk has more voices, its shortest ones are whoever they resemble.
-    shortest : float, optional
-        In seconds. Who speaks less in the whole file is taken for somebody who speaks more, unless
-        `min_people` asks for them.
-    known : iterable of (voice_dim,) array, optional
-        Voices of people who are known beforehand, the first people.
-
-    Returns
-    -------
-    people : (voices,) array of int
-        Person of each voice. Known people are 0 to len(known) - 1, whether they speak or not; not
-        all numbers need to occur.
-    vectors : (people, voice_dim) array
-        Summed voice vectors of each person.
+    Who is chosen by nobody disappears, unless they are known or there must be that many people.
     """
-    known = list(known)
-    if not voices:
-        return np.zeros(0, dtype=int), np.stack(known) if known else np.zeros((0, 0))
-    vectors = np.stack([voice.vector for voice in voices]).astype(np.float64)
-    seconds = np.array([voice.seconds for voice in voices])
-    chunks = np.array([voice.chunk for voice in voices])
-    people = _group(vectors, chunks, threshold, min_people, known)
-    people = _reduce(people, vectors, seconds, chunks, known, shortest, max_people)
-
-    # Who stays: known people who were heard, then whoever speaks most.
-    spoken = np.bincount(people, weights=seconds, minlength=len(known))
-    heard = np.bincount(people, minlength=len(known)) > 0
-    is_known = np.arange(len(spoken)) < len(known)
-    ranked = sorted(np.flatnonzero(heard), key=lambda p: (not is_known[p], -spoken[p]))
-    enough = [p for p in ranked if is_known[p] or spoken[p] >= shortest]
-    kept = np.array(ranked[: int(min(max(len(enough), min_people, 1), max_people))])
-
-    seeds = np.zeros((len(spoken), vectors.shape[1]))
-    for i, vector in enumerate(known):
-        seeds[i] = vector
-    for _ in range(ROUNDS):
-        totals = seeds.copy()
-        np.add.at(totals, people, vectors)
-        chosen = _choose(vectors, seconds, chunks, totals, kept, people, threshold)
-        enough = min(min_people, len(kept))
-        if (chosen == people).all() or len(np.unique(chosen)) < enough:
+    num_known, num_people = voices.num_known, people.max() + 1
+    chunk_of = np.unique(voices.chunk, return_inverse=True)[1]  # from 0
+    needed = min(min_people, len(np.unique(people[num_known:])))
+    for _ in range(rounds):
+        alike = voices.alike(people, threshold)
+        chosen = alike.argmax(1)
+        chosen[:num_known] = people[:num_known]
+        # Where two voices of a chunk choose the same person, all its voices choose together.
+        _, choice, count = np.unique(
+            chunk_of * num_people + chosen, return_inverse=True, return_counts=True
+        )
+        for chunk in np.unique(chunk_of[count[choice] > 1]):
+            rows = np.flatnonzero(chunk_of == chunk)
+            gain = alike[rows] * voices.seconds[rows, None]
+            row, person = linear_sum_assignment(-gain)  # who is too many has chosen already
+            chosen[rows[row]] = person
+        if (chosen == people).all() or len(np.unique(chosen[num_known:])) < needed:
             break
         people = chosen
-    totals = seeds.copy()
-    np.add.at(totals, people, vectors)
-    return people, totals
+    left = np.union1d(np.arange(num_known), people)
+    return np.searchsorted(left, people)
 
 
-def _group(vectors, chunks, threshold, min_people, known) -> np.ndarray:
-    """Agglomerate block after block; what was merged before is one item of the next block."""
-    people = np.full(len(vectors), -1)
-    groups = [np.asarray(vector, dtype=np.float64) for vector in known]  # summed vectors
-    members: list[set[int]] = [set() for _ in known]  # chunks of each group
-    first = 0
-    while first < len(vectors):
-        stop = min(first + BLOCK, len(vectors))
-        while stop < len(vectors) and chunks[stop] == chunks[stop - 1]:
-            stop += 1  # voices of a chunk stay together
-        items = np.stack([*groups, *vectors[first:stop]])
-        where = members + [{int(chunk)} for chunk in chunks[first:stop]]
-        num_groups, num_items = len(groups), len(items)
-        at = {chunk: i for i, chunk in enumerate(sorted(set().union(*where)))}
-        present = np.zeros((num_items, len(at)), dtype=np.float32)
-        for row, inside in enumerate(where):
-            present[row, [at[chunk] for chunk in inside]] = 1
-        apart = present @ present.T > 0
-        apart[: len(known), : len(known)] = True
-        fewest = min_people if stop == len(vectors) else min(2 * min_people, num_items)
-        merged = agglomerate(items, apart, threshold, fewest)
-        # Known people keep their numbers.
-        order = list(dict.fromkeys(merged.tolist()))
-        number = {group: i for i, group in enumerate(order)}
-        merged = np.array([number[group] for group in merged.tolist()])
-        people[:first] = merged[people[:first]]
-        people[first:stop] = merged[num_groups:]
-        groups = [items[merged == group].sum(0) for group in range(len(order))]
-        members = [
-            set().union(*(where[i] for i in np.flatnonzero(merged == group)))
-            for group in range(len(order))
-        ]
-        first = stop
-    return people
+def _worth(voices: Voices, people: np.ndarray, threshold: float) -> float:
+    """Mean cosine of speech with the rest of its person, less the price of people."""
+    rows = np.arange(len(people))
+    own = voices.alike(people, threshold)[rows, people]
+    # Of voices of one chunk that are the same person, all but the longest are wrong.
+    order = np.argsort(-voices.seconds, kind="stable")
+    pairs = np.stack([voices.chunk[order], people[order]], 1)
+    counts = np.zeros(len(people), dtype=bool)
+    counts[order[np.unique(pairs, axis=0, return_index=True)[1]]] = True
+    share = voices.seconds / voices.seconds.sum()
+    return float((share * np.where(counts, own, DOUBLE)).sum()) - PRICE * (people.max() + 1)
 
 
-def _reduce(people, vectors, seconds, chunks, known, shortest, max_people) -> np.ndarray:
-    """Merge on, whatever the threshold, while too many people have spoken long enough."""
+def _limit(voices: Voices, people: np.ndarray, max_people: float) -> np.ndarray:
+    """Leave only so many people: those who are known, then whoever speaks most."""
+    num_known = voices.num_known
+    speech = np.bincount(people[num_known:], voices.seconds[num_known:], people.max() + 1)
+    ranked = sorted(np.flatnonzero(speech), key=lambda p: (p >= num_known, -speech[p]))
+    if len(ranked) <= max_people:
+        return people
+    kept = np.array(ranked[: int(max_people)])
+    alike = voices.alike(people, -1.0)[:, kept]
     people = people.copy()
-    while True:
-        spoken = np.bincount(people, weights=seconds, minlength=len(known))
-        is_known = np.arange(len(spoken)) < len(known)
-        enough = np.flatnonzero((spoken > 0) & (is_known | (spoken >= shortest)))
-        if len(enough) <= max_people:
-            return people
-        totals = np.stack([vectors[people == person].sum(0) for person in enough])
-        at = np.unique(chunks, return_inverse=True)[1]
-        present = np.zeros((len(enough), at.max() + 1), dtype=np.float32)
-        for row, person in enumerate(enough):
-            present[row, at[people == person]] = 1
-        apart = (present @ present.T > 0) | (is_known[enough][:, None] & is_known[enough])
-        alike = np.where(apart, -np.inf, cosines(totals, totals))
-        a, b = sorted(divmod(int(alike.argmax()), len(enough)))
-        if not np.isfinite(alike[a, b]):
-            return people  # those who speak most stay
-        people[people == enough[b]] = enough[a]
-
-
-def _choose(vectors, seconds, chunks, totals, kept, people, threshold) -> np.ndarray:
-    """Every chunk assigns its voices to different people, as alike as possible in all."""
-    chosen = people.copy()
-    edges = np.flatnonzero(np.diff(chunks)) + 1
-    for rows in np.split(np.arange(len(chunks)), edges):
-        rows = rows[np.argsort(-seconds[rows], kind="stable")]
-        alike = cosines(vectors[rows], totals[kept])  # (voices, people)
-        mine = kept == people[rows][:, None]
-        # Nobody is compared with themselves: it would keep them where they are.
-        for row, k in zip(*np.nonzero(mine), strict=True):
-            rest = totals[kept[k]] - vectors[rows[row]]
-            alike[row, k] = cosines(vectors[rows[row]][None], rest[None])[0, 0]
-            if np.linalg.norm(rest) < 1e-6:  # nobody else is that person
-                alike[row, k] = threshold
-            alike[row, k] += 1e-6  # a tie changes nothing
-        chosen[rows] = kept[alike.argmax(1)]  # holds for those who are too many
-        for row, person in zip(*linear_sum_assignment(-alike[: len(kept)]), strict=True):
-            chosen[rows[row]] = kept[person]
-    return chosen
+    for chunk in np.unique(voices.chunk[num_known:]):
+        rows = np.flatnonzero(voices.chunk == chunk)
+        rows = rows[np.argsort(-voices.seconds[rows], kind="stable")]
+        people[rows] = kept[alike[rows].argmax(1)]  # holds for those who are too many
+        row, person = linear_sum_assignment(-alike[rows[: len(kept)]])
+        people[rows[row]] = kept[person]
+    return people

@@ -24,11 +24,6 @@ from .revision import revise
 from .silences import loudness, spoken
 from .stitching import Chunk, Turn, clip, merge, rejoin, seam, split
 
-# Whoever speaks less than 1 % of a file, or 10 s of a long one, is taken for somebody who speaks
-# more, if there is nothing else to tell them apart by than one or two short turns: a model that
-# learnt from chunks of 2 to 4 people overcounts in the long run.
-SHORTEST_SHARE, SHORTEST_S = 0.01, 10.0
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -42,7 +37,7 @@ class Settings:
     threshold : float, least probability of a turn
     activity_threshold : float, least probability of speech within a turn, as a share of the highest
     min_duration_off : float, s
-    linking_threshold : float, least cosine of two voices of one person
+    linking_threshold : float, least cosine of a voice and its person, see `link`
     num_passes : int, 1 (no prompts) or 2
     """
 
@@ -138,8 +133,7 @@ def diarize(
     heard = [in_file(w, c, settings) for w, c in zip(written, chunks, strict=True)]
     del written, asks
 
-    shortest = min(SHORTEST_S, SHORTEST_SHARE * len(waveform) / rate)
-    who, vectors = _link(heard, settings, known, min_people, max_people, shortest)
+    who, vectors = _link(heard, settings, known, min_people, max_people)
     heard = [named(h, w) for h, w in zip(heard, who, strict=True)]
     heard, vectors = _reconsider(heard, known, vectors)
     people = [known[n] if n < len(known) else Person(n) for n in range(len(vectors))]
@@ -169,7 +163,6 @@ def _link(
     known: list[Person],
     min_people: int,
     max_people: float,
-    shortest: float,
 ) -> tuple[list[dict[int, int]], np.ndarray]:
     """Person of each letter of each chunk, and the summed vectors of people."""
     voices, places = [], []
@@ -184,7 +177,6 @@ def _link(
         settings.linking_threshold,
         min_people,
         max_people,
-        shortest,
         [person.vector for person in known],
     )
     who: list[dict[int, int]] = [{} for _ in heard]

@@ -51,7 +51,7 @@ def test_blocks_change_nothing(monkeypatch):
 
 def test_two_voices_of_a_chunk_are_two_people():
     voice = np.ones(DIM)
-    people, _ = link([ChunkVoice(0, voice, 1.0), ChunkVoice(0, voice, 1.0)], threshold=-1.0)
+    people, _ = link([ChunkVoice(0, voice, 1.0), ChunkVoice(0, voice, 1.0)], 0.4)
     assert people[0] != people[1]
 
 
@@ -72,12 +72,26 @@ def test_known_people_keep_their_numbers_and_strangers_get_others():
     assert {p for p, t in zip(people, truth, strict=True) if t in (0, 2, 4)} == {3, 4, 5}
 
 
-def test_who_speaks_too_little_is_somebody_else():
+def test_a_person_must_be_worth_it():
     voices, truth, _ = sightings(3, 60)
-    rare = ChunkVoice(60, np.random.default_rng(9).normal(size=DIM), 0.5)
-    assert len(set(link([*voices, rare], 0.4)[0])) == 4
-    assert len(set(link([*voices, rare], 0.4, shortest=1.0)[0])) == 3
-    assert len(set(link([*voices, rare], 0.4, min_people=4, shortest=1.0)[0])) == 4
+    stranger = np.random.default_rng(9).normal(size=DIM)
+    rare = ChunkVoice(60, stranger, 0.5)
+    assert len(set(link([*voices, rare], 0.4)[0])) == 3
+    assert len(set(link([*voices, rare], 0.4, min_people=4)[0])) == 4
+    often = [ChunkVoice(60 + k, stranger, 5.0) for k in range(3)]
+    people, _ = link([*voices, *often], 0.4)
+    assert same_partition(people.tolist(), [*truth, 3, 3, 3])
+
+
+def test_chunks_choose_anew_after_a_wrong_merge():
+    # Merging who is most alike, and nothing else, takes the two middle ones for one person.
+    def voice(degrees: float, chunk: int) -> ChunkVoice:
+        angle = np.deg2rad(degrees)
+        return ChunkVoice(chunk, 5 * np.array([np.cos(angle), np.sin(angle)]), 5.0)
+
+    voices = [voice(angle, k) for k, angle in enumerate((0, 10, 36, 64, 90, 100))]
+    people, _ = link(voices, 0.4, max_people=2)
+    assert same_partition(people.tolist(), [0, 0, 0, 1, 1, 1])
 
 
 @settings(deadline=None, max_examples=40)
