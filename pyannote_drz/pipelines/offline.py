@@ -133,9 +133,9 @@ def diarize(
     heard = [in_file(w, c, settings) for w, c in zip(written, chunks, strict=True)]
     del written, asks
 
-    who, vectors = _link(heard, settings, known, min_people, max_people)
+    who = _link(heard, settings, known, min_people, max_people)
     heard = [named(h, w) for h, w in zip(heard, who, strict=True)]
-    heard, vectors = _reconsider(heard, known, vectors)
+    heard, vectors = _reconsider(heard, known)
     people = [known[n] if n < len(known) else Person(n) for n in range(len(vectors))]
     for person, vector in zip(people, vectors, strict=True):
         person.vector = vector
@@ -163,8 +163,8 @@ def _link(
     known: list[Person],
     min_people: int,
     max_people: float,
-) -> tuple[list[dict[int, int]], np.ndarray]:
-    """Person of each letter of each chunk, and the summed vectors of people."""
+) -> list[dict[int, int]]:
+    """Person of each letter of each chunk."""
     voices, places = [], []
     for c, (turns, vectors) in enumerate(heard):
         for letter in sorted({turn.speaker for turn in turns}):
@@ -172,7 +172,7 @@ def _link(
             seconds = sum(turns[i].end - turns[i].start for i in rows)
             voices.append(ChunkVoice(c, vectors[rows].sum(0), seconds))
             places.append((c, letter))
-    numbers, totals = link(
+    numbers, _ = link(
         voices,
         settings.linking_threshold,
         min_people,
@@ -182,16 +182,17 @@ def _link(
     who: list[dict[int, int]] = [{} for _ in heard]
     for (c, letter), number in zip(places, numbers.tolist(), strict=True):
         who[c][letter] = number
-    return who, totals
+    return who
 
 
-def _reconsider(
-    heard: list[Heard], known: list[Person], vectors: np.ndarray
-) -> tuple[list[Heard], np.ndarray]:
-    """Turns judged by the whole file, and the summed vectors of people after that."""
-    totals = np.zeros_like(vectors)
-    for person in known:
-        totals[person.number] = person.vector
+def _reconsider(heard: list[Heard], people: list[Person]) -> tuple[list[Heard], np.ndarray]:
+    """Turns judged by the whole file and by what is known of people; all that is then known."""
+    numbers = [turn.speaker for h in heard for turn in h.turns]
+    num_people = max([*numbers, *(person.number for person in people)], default=-1) + 1
+    totals = np.zeros((num_people, heard[0].vectors.shape[1]))
+    for person in people:
+        if person.vector is not None:
+            totals[person.number] = person.vector
     turns = revise([h.turns for h in heard], [h.vectors for h in heard], totals)
     for some, (_, of_chunk) in zip(turns, heard, strict=True):
         for turn, vector in zip(some, of_chunk, strict=True):
@@ -225,10 +226,11 @@ def hear_again(
     asks, prompted = _prompted(waveform, chunks, heard, present, settings)
     written = yield Step("prompted chunks", asks)
     again = [in_file(w, c, settings) for w, c in zip(written, chunks, strict=True)]
-    return [
+    again = [
         named(new, _recognise(new, old, numbers))
         for new, old, numbers in zip(again, heard, prompted, strict=True)
     ]
+    return _reconsider(again, present)[0]
 
 
 def _prompted(
