@@ -92,7 +92,7 @@ def link(
     min_people: int = 1,
     max_people: float = np.inf,
     known: Iterable[np.ndarray] = (),
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Tell which voices are the same person.
 
     Parameters
@@ -114,12 +114,10 @@ def link(
     people : (voices,) array of int
         Person of each voice. Known people are 0 to len(known) - 1, whether they speak or not; not
         all numbers need to occur.
-    vectors : (people, voice_dim) array
-        Summed voice vectors of each person.
     """
     known = [np.asarray(vector, dtype=np.float64) for vector in known]
     if not voices:
-        return np.zeros(0, dtype=int), np.stack(known) if known else np.zeros((0, 0))
+        return np.zeros(0, dtype=int)
     vectors = np.stack([*known, *(voice.vector for voice in voices)]).astype(np.float64)
     seconds = np.array([*[KNOWN_S] * len(known), *(voice.seconds for voice in voices)])
     chunks = np.array([*[-1] * len(known), *(voice.chunk for voice in voices)])
@@ -133,10 +131,7 @@ def link(
         wrong = max(min_people - present, 0) + max(present - max_people, 0)
         if (-wrong, worth) > best_worth:
             best, best_worth = people, (-wrong, worth)
-    people = _limit(of_file, best, max_people)
-    totals = np.zeros((max(people.max() + 1, len(known)), vectors.shape[1]))
-    np.add.at(totals, people, vectors)
-    return people[len(known) :], totals
+    return _limit(of_file, best, max_people)[len(known) :]
 
 
 def _ways(voices: Voices, threshold: float, min_people: int) -> Iterable[np.ndarray]:

@@ -172,7 +172,7 @@ def _link(
             seconds = sum(turns[i].end - turns[i].start for i in rows)
             voices.append(ChunkVoice(c, vectors[rows].sum(0), seconds))
             places.append((c, letter))
-    numbers, _ = link(
+    numbers = link(
         voices,
         settings.linking_threshold,
         min_people,
