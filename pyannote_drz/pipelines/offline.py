@@ -135,7 +135,7 @@ def diarize(
 
     who = _link(heard, settings, known, min_people, max_people)
     heard = [named(h, w) for h, w in zip(heard, who, strict=True)]
-    heard, vectors = _reconsider(heard, known)
+    heard, vectors = reconsider(heard, known)
     people = [known[n] if n < len(known) else Person(n) for n in range(len(vectors))]
     for person, vector in zip(people, vectors, strict=True):
         person.vector = vector
@@ -185,7 +185,7 @@ def _link(
     return who
 
 
-def _reconsider(heard: list[Heard], people: list[Person]) -> tuple[list[Heard], np.ndarray]:
+def reconsider(heard: list[Heard], people: list[Person]) -> tuple[list[Heard], np.ndarray]:
     """Turns judged by the whole file and by what is known of people; all that is then known."""
     numbers = [turn.speaker for h in heard for turn in h.turns]
     num_people = max([*numbers, *(person.number for person in people)], default=-1) + 1
@@ -230,7 +230,7 @@ def hear_again(
         named(new, _recognise(new, old, numbers))
         for new, old, numbers in zip(again, heard, prompted, strict=True)
     ]
-    return _reconsider(again, present)[0]
+    return reconsider(again, present)[0]
 
 
 def _prompted(

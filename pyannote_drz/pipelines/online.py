@@ -19,7 +19,7 @@ from pyannote.core import Annotation
 from torch import Tensor
 
 from .chunks import Ask, Written
-from .offline import Settings, in_file
+from .offline import Settings, in_file, named, reconsider
 from .output import Pix2SeqOutput, Track, annotate, confidence_of, make_output
 from .people import People
 from .prompts import Person, choose, cut
@@ -138,15 +138,15 @@ class Stream:
         recent = [turn for turn in self.turns[-MOST_TURNS:] if turn.end > start]
         who = people.recognise(heard.turns, prompted, recent, (start, first, end), heard.vectors)
 
+        heard = named(heard, {letter: person.number for letter, person in who.items()})
+        heard, _ = reconsider([heard], people.known)
         turns, vectors = [], {}
-        for turn, vector in zip(heard.turns, heard.vectors, strict=True):
+        for turn, vector in zip(*heard[0], strict=True):
             for part in clip([turn], first, end):
-                if turn.speaker in who:
-                    number = who[turn.speaker].number
-                    turns.append(part._replace(speaker=number))
-                    # The share of the turn that is new.
-                    share = (part.end - part.start) / (turn.end - turn.start)
-                    vectors[number] = vectors.get(number, 0.0) + share * vector
+                turns.append(part)
+                # The share of the turn that is new.
+                share = (part.end - part.start) / (turn.end - turn.start)
+                vectors[turn.speaker] = vectors.get(turn.speaker, 0.0) + share * vector
         turns = merge(turns)
 
         def listen(begin: float, finish: float) -> Tensor:
