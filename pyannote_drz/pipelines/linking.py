@@ -66,10 +66,12 @@ class Voices(NamedTuple):
         return totals
 
     def alike(self, people: np.ndarray, alone: float) -> np.ndarray:
-        """(voices, people), cosines; with one's own person, those of what else there is of them."""
+        """(voices, people), cosines; with one's own person, those of their other chunks."""
         totals = self.totals(people, people.max() + 1)
         alike = self.unit @ unit(totals).T
-        rest = totals[people] - self.unit * self.seconds[:, None]
+        pairs = np.stack([self.chunk, people], 1)
+        pair = np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
+        rest = totals[people] - self.totals(pair, pair.max() + 1)[pair]
         own = (self.unit * unit(rest)).sum(1)
         own[np.linalg.norm(rest, axis=1) < 1e-6] = alone
         alike[np.arange(len(people)), people] = own
