@@ -79,7 +79,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     min_duration_off : float
         A pause of one speaker shorter than that, in seconds, does not end a turn.
     linking_threshold : float
-        Voices of two chunks are two people where their cosine is lower: higher means more people.
+        A voice of a chunk whose cosine with everybody is lower is rather somebody else: higher
+        means more people.
     num_passes : int
         1: every chunk is heard once, without prompts, and people are linked by their voices.
         2: then every chunk is heard again, prompted with the best seconds of its people. Online

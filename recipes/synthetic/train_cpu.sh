@@ -16,11 +16,11 @@ stage() {  # NAME …
     shift
     pyannote-audio-train registry="$data/database.yml" \
         protocol=Voices.SpeakerDiarization.Voices \
-        task=SyntheticPix2SeqDiarization task.speeds=[0.9,1.1] \
+        task=SyntheticPix2SeqDiarization task.speeds=[0.85,0.93,1.08,1.17] \
         task.scripts="$data/ami/only_words/rttms/train" task.scripts_ratio=0.6 task.fitted_ratio=0.2 \
         task.noise="$data/noise/manifest.csv" task.simulation='{empty_share: 0.08}' \
         task.num_workers=1 task.chunks_per_epoch=8000 task.validation_conversations=40 \
-        optimizer=MuonAdamW scheduler.warmup_steps=100 scheduler.final_ratio=0.01 ema=0.998 \
+        optimizer=MuonAdamW scheduler.warmup_steps=100 scheduler.final_ratio=0.01 ema=0.9995 \
         trainer.accelerator=cpu trainer.precision=bf16-mixed trainer.num_sanity_val_steps=0 \
         trainer.log_every_n_steps=20 last_every_minutes=5 \
         hydra.run.dir="$runs/$name" resume=auto "$@"
@@ -31,8 +31,8 @@ stage short model=Pix2SeqDiarizer model.num_layers=6 model.dropout=0.0 \
     task.objective='{contrast_weight: 0.3, voice_weight: 0.3}' \
     optimizer.lr=8e-4 trainer.max_steps=4000 seed=1
 stage long model=Pretrained model.checkpoint="$runs/short/best.ckpt" \
-    task.duration=30 task.min_duration=8 task.batch_size=8 task.prompt_ratio=0.25 \
-    task.halves_ratio=0.4 task.objective='{contrast_weight: 0.5, voice_weight: 0.3}' \
+    task.duration=30 task.min_duration=8 task.batch_size=8 task.prompt_ratio=0.4 \
+    task.halves_ratio=0.4 task.objective='{contrast_weight: 0.5, voice_weight: 0.5}' \
     optimizer.lr=7e-4 trainer.max_time=00:02:05:00 seed=31
 
 echo "package it: python recipes/synthetic/package.py $runs/long/last.ckpt FOLDER --context 2"

@@ -31,7 +31,7 @@ stage() {  # NAME MINUTES KEY=VALUE …
     "${PYTHON:-python3}" -m pyannote_drz.cli.train \
         registry="[$data/database.yml,$here/development.yml]" \
         protocol=Voices.SpeakerDiarization.Voices task.real=X.SpeakerDiarization.Development \
-        task=SyntheticPix2SeqDiarization task.speeds=[0.9,1.1] \
+        task=SyntheticPix2SeqDiarization task.speeds=[0.85,0.93,1.08,1.17] \
         task.scripts="$data/ami/only_words/rttms/train" task.scripts_ratio=0.6 \
         task.fitted_ratio=0.2 task.prompt_ratio=0.25 task.simulation='{empty_share: 0.08}' \
         task.noise="$data/noise/manifest.csv" \
@@ -59,7 +59,7 @@ fi
 if [[ " $stages " == *" long "* ]]; then
     stage long "${LONG_MINUTES:-$((minutes - minutes / 3))}" \
         task.duration=30 task.min_duration=8 task.batch_size=128 task.halves_ratio=0.4 \
-        task.objective='{contrast_weight: 0.5, voice_weight: 0.3}' \
+        task.objective='{contrast_weight: 0.5, voice_weight: 0.5}' \
         optimizer.lr=7e-4 seed=31 "${model[@]}" "$@"
     echo "package it: python recipes/synthetic/package.py $runs/long/best.ckpt FOLDER --context 2"
 fi
