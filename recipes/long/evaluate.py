@@ -288,11 +288,12 @@ def online(
     registry_yml: Registry = Path("database.yml"),
     lookahead: Annotated[float, typer.Option(help="s")] = 2.0,
     limit: Limit = None,
+    step: Annotated[list[float] | None, typer.Option(help="s, may come several times")] = None,
 ) -> None:
-    """Streams in steps of 0.5, 2 and 10 s beside the whole file at once."""
-    pipeline = load(folder)
+    """Streams in steps of 0.5, 2 and 10 s, or others, beside the whole file at once."""
+    pipeline, steps = load(folder), step or [10.0, 2.0, 0.5]
     print(HEAD)
-    for step in (None, 10.0, 2.0, 0.5):
+    for step in (None, *steps):
         tally, began, audio_s = Tally(), time.perf_counter(), 0.0
         for meeting in meetings(protocol, registry_yml, 1, limit):
             if step is None:
