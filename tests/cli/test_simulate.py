@@ -215,6 +215,8 @@ def started(options, tmp_path, repository):
         + ["--jobs", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(repository)},
+        # Tests that run in the background of a shell are deaf to it, and so would this be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     until = time.monotonic() + 300
     while not any((out / "rttm").glob("*.rttm")) and time.monotonic() < until:
