@@ -59,19 +59,19 @@ class Voices(NamedTuple):
     chunk: np.ndarray
     num_known: int
 
-    def totals(self, people: np.ndarray, num_people: int) -> np.ndarray:
+    def totals(self, people: np.ndarray) -> np.ndarray:
         """(people, voice_dim), summed vectors of people."""
-        totals = np.zeros((num_people, self.unit.shape[1]))
+        totals = np.zeros((people.max() + 1, self.unit.shape[1]))
         np.add.at(totals, people, self.unit * self.seconds[:, None])
         return totals
 
     def alike(self, people: np.ndarray, alone: float) -> np.ndarray:
         """(voices, people), cosines; with one's own person, those of their other chunks."""
-        totals = self.totals(people, people.max() + 1)
+        totals = self.totals(people)
         alike = self.unit @ unit(totals).T
         pairs = np.stack([self.chunk, people], 1)
         pair = np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
-        rest = totals[people] - self.totals(pair, pair.max() + 1)[pair]
+        rest = totals[people] - self.totals(pair)[pair]
         own = (self.unit * unit(rest)).sum(1)
         own[np.linalg.norm(rest, axis=1) < 1e-6] = alone
         alike[np.arange(len(people)), people] = own
@@ -117,7 +117,7 @@ def link(
         Person of each voice. Known people are 0 to len(known) - 1, whether they speak or not; not
         all numbers need to occur.
     """
-    known = [np.asarray(vector, dtype=np.float64) for vector in known]
+    known = list(known)
     if not voices:
         return np.zeros(0, dtype=int)
     vectors = np.stack([*known, *(voice.vector for voice in voices)]).astype(np.float64)
@@ -147,7 +147,7 @@ def _ways(voices: Voices, threshold: float, min_people: int) -> Iterable[np.ndar
             num_people = people.max() + 1
         if num_people <= max(voices.num_known, 1):
             return
-        totals = unit(voices.totals(people, num_people))
+        totals = unit(voices.totals(people))
         alike = totals @ totals.T
         alike[: voices.num_known, : voices.num_known] = -np.inf  # two names are two people
         alike[np.tril_indices(num_people)] = -np.inf
@@ -231,9 +231,7 @@ def agglomerate(
     return np.unique(groups, return_inverse=True)[1]
 
 
-def _choose(
-    voices: Voices, people: np.ndarray, threshold: float, min_people: int, rounds: int = ROUNDS
-) -> np.ndarray:
+def _choose(voices: Voices, people: np.ndarray, threshold: float, min_people: int) -> np.ndarray:
     """Every chunk assigns its voices to different people, as alike as possible in all.
 
     Who is chosen by nobody disappears, unless they are known or there must be that many people.
@@ -241,7 +239,7 @@ def _choose(
     num_known, num_people = voices.num_known, people.max() + 1
     chunk_of = np.unique(voices.chunk, return_inverse=True)[1]  # from 0
     needed = min(min_people, len(np.unique(people[num_known:])))
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         alike = voices.alike(people, threshold)
         chosen = alike.argmax(1)
         chosen[:num_known] = people[:num_known]

@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .chunks import Ask, Step, Written
-from .linking import ChunkVoice, link
+from .linking import ChunkVoice, link, unit
 from .prompts import Person, cut, remember
 from .revision import revise
 from .silences import loudness, spoken
@@ -362,8 +362,8 @@ def _halves(vectors: np.ndarray) -> tuple[float, np.ndarray] | None:
     """Split (turns, voice_dim) vectors in two: cosine of the halves, and who is in the second."""
     if len(vectors) < 2:
         return None
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)
-    centred = unit - unit.mean(0)
+    directions = unit(vectors)
+    centred = directions - directions.mean(0)
     axis = np.linalg.svd(centred, full_matrices=False)[2][0]  # where they differ most
     side = centred @ axis
     second = side > np.median(side)
@@ -372,7 +372,7 @@ def _halves(vectors: np.ndarray) -> tuple[float, np.ndarray] | None:
     for _ in range(10):
         first_sum, second_sum = vectors[~second].sum(0), vectors[second].sum(0)
         norms = [max(float(np.linalg.norm(v)), 1e-9) for v in (first_sum, second_sum)]
-        closer = unit @ second_sum / norms[1] > unit @ first_sum / norms[0]
+        closer = directions @ second_sum / norms[1] > directions @ first_sum / norms[0]
         if (closer == second).all() or closer.all() or not closer.any():
             break
         second = closer

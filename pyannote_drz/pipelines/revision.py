@@ -50,8 +50,8 @@ def revise(
     start, end = (np.array([getattr(turn, edge) for turn in turns]) for edge in ("start", "end"))
     speaker = np.array([turn.speaker for turn in turns])
     voices = np.concatenate(list(vectors)).astype(np.float64)  # (turns, voice_dim)
-    scale = np.linalg.norm(voices, axis=1)
-    tells = (end - start >= SHORTEST_S) & (scale > 0)
+    directions = unit(voices)
+    tells = (end - start >= SHORTEST_S) & voices.any(1)
 
     if seeds is None:
         seeds = np.zeros((int(speaker.max()) + 1, voices.shape[1]))
@@ -61,9 +61,9 @@ def revise(
         np.add.at(totals, speaker, voices)
         rest = totals[speaker] - voices  # what else there is of one's own person
         judged = tells & (np.linalg.norm(rest, axis=1) > 1e-6)
-        alike = unit(voices) @ unit(totals).T  # (turns, people)
-        alike[:, np.linalg.norm(totals, axis=1) == 0] = -np.inf  # who is nobody any more
-        alike[rows, speaker] = (unit(voices) * unit(rest)).sum(1) + STAY
+        alike = directions @ unit(totals).T  # (turns, people)
+        alike[:, ~totals.any(1)] = -np.inf  # who is nobody any more
+        alike[rows, speaker] = (directions * unit(rest)).sum(1) + STAY
         nearest = alike.argmax(1)
         moves = False
         for row in np.flatnonzero(judged & (nearest != speaker)):

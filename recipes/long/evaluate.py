@@ -288,12 +288,14 @@ def online(
     registry_yml: Registry = Path("database.yml"),
     lookahead: Annotated[float, typer.Option(help="s")] = 2.0,
     limit: Limit = None,
-    step: Annotated[list[float] | None, typer.Option(help="s, may come several times")] = None,
+    steps: Annotated[
+        list[float] | None, typer.Option("--step", help="s, may come several times")
+    ] = None,
 ) -> None:
     """Streams in steps of 0.5, 2 and 10 s, or others, beside the whole file at once."""
-    pipeline, steps = load(folder), step or [10.0, 2.0, 0.5]
+    pipeline = load(folder)
     print(HEAD)
-    for step in (None, *steps):
+    for step in (None, *(steps or [10.0, 2.0, 0.5])):
         tally, began, audio_s = Tally(), time.perf_counter(), 0.0
         for meeting in meetings(protocol, registry_yml, 1, limit):
             if step is None:
