@@ -68,10 +68,15 @@ def simulate(
         list[Path] | None, Option(help="RTTM file or folder; may come several times.")
     ] = None,
     min_speakers: Annotated[
-        int | None, Option(min=1, max=8, help="Fewest speakers of a conversation.")
+        int | None, Option(min=1, max=20, help="Fewest speakers of a conversation.")
     ] = None,
     max_speakers: Annotated[
-        int | None, Option(min=1, max=8, help="Most speakers. Defaults to 4 (random), 8 (else).")
+        int | None,
+        Option(
+            min=1,
+            max=20,
+            help="Most speakers. Defaults to 4 (random), 8 (else); only random turns take more.",
+        ),
     ] = None,
     noise: Annotated[
         Path | None, Option(help="CSV of recorded noise: file, start, dur, class, split.")

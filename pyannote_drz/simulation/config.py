@@ -9,6 +9,7 @@ from .rooms import RoomConfig
 from .turns import MERGE_GAP_S
 
 MAX_SPEAKERS = 8  # letters of the language (DESIGN §2)
+MAX_CAST = 20  # people of a long conversation: chunks of it need letters, all of it does not
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 
 from .casting import Reel, as_slices, choose_source, choose_voices, needed_s
 from .channels import clip_peaks, draw_channel, transmit
-from .config import MAX_SPEAKERS, SimulationConfig
+from .config import MAX_CAST, MAX_SPEAKERS, SimulationConfig
 from .dials import log_uniform, uniform
 from .noises import NoiseBank, NoiseStyle, add_noise, draw_noise, draw_style
 from .room_bank import RoomBank
@@ -130,10 +130,9 @@ class Simulator:
         rng = np.random.default_rng(seed)
         turns = [] if rng.random() < config.empty_share else self.turns.sample(rng, duration_s)
         present = 1 + max((turn.speaker for turn in turns), default=-1)
-        if present > MAX_SPEAKERS:
-            raise ValueError(
-                f"a script has {present} speakers; at most {MAX_SPEAKERS} can be told."
-            )
+        most = MAX_SPEAKERS if with_prompts else MAX_CAST
+        if present > most:
+            raise ValueError(f"a script has {present} speakers; at most {most} can be told.")
         absent, prompted, prompt_s = 0, [], {}
         if with_prompts:
             room = min(MAX_SPEAKERS, len(bank)) - present
