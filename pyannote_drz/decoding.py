@@ -10,12 +10,14 @@ of the audio. The grammar decides what may be written, the model what is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn as nn
 from torch import Tensor
 
-from .models.pix2seq import Memory, Pix2SeqDiarizer, Prompts
+from .models.pix2seq import Memory, Pix2SeqDiarizer
 
 
 class Decoded(NamedTuple):
@@ -31,7 +33,7 @@ class Decoded(NamedTuple):
 
 
 class Cache:
-    """Keys and values of prompts, chunk and written tokens, allocated once.
+    """Keys and values of chunk and written tokens, allocated once.
 
     Parameters
     ----------
@@ -68,6 +70,7 @@ def decode(
     newcomer_bias: float = 0.0,
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
+    given: Sequence[Sequence[int]] | None = None,
 ) -> Decoded:
     """Write who spoke when, in every chunk of a batch.
 
@@ -86,6 +89,8 @@ def decode(
         probable than not; otherwise sample from softmax(logits / T).
     generator : torch.Generator, optional
         For reproducible samples.
+    given : sequence of sequence of int, optional
+        What every chunk begins with: whole triplets, those of its prompts.
 
     Returns
     -------
@@ -94,18 +99,21 @@ def decode(
     Raises
     ------
     ValueError
-        `max_speakers` is below 1 or below the number of prompts; `temperature` is negative.
+        `max_speakers` is below 1, or what is given breaks the grammar, by more speakers than that
+        for example; `temperature` is negative.
     """
     if temperature < 0:
         raise ValueError(f"temperature must not be negative, got {temperature}.")
     vocabulary = model.vocabulary
     batch, num_bins, _ = memory.bin_keys.shape
     device = memory.bin_keys.device
-    num_prompted = None if memory.voices is None else memory.voices.prompted.sum(1)
+    first = [[] for _ in range(batch)] if given is None else given
+    num_given = torch.tensor([len(row) for row in first], device=device)
+    first = nn.utils.rnn.pad_sequence([torch.tensor(row, dtype=torch.long) for row in first], True)
+    first = first.to(device)
     grammar = vocabulary.grammar(
         batch,
         num_bins=torch.tensor(min(num_bins, vocabulary.num_bins)),
-        num_prompted=num_prompted,
         max_speakers=max_speakers,
         device=device,
     )
@@ -116,18 +124,22 @@ def decode(
     for step in range(vocabulary.max_tokens):
         logits = model.write(tokens[:, :step], memory, cache, first=step)[:, -1].float()
         logits = logits + newcomer_bias * grammar.newcomer
-        log_probability = logits.masked_fill(~grammar.mask(), -torch.inf).log_softmax(-1)
+        allowed = grammar.mask()
+        log_probability = logits.masked_fill(~allowed, -torch.inf).log_softmax(-1)
         if temperature > 0:
             weights = (log_probability / temperature).softmax(-1)
             token = weights.multinomial(1, generator=generator)[:, 0]
         else:
             token = log_probability.argmax(-1)
-            if step == 0:
-                # <eos> is one token, and starts are spread over many bins: the most probable token
-                # may be <eos> though it is more probable that somebody speaks.
-                start = log_probability[:, vocabulary.times].argmax(-1) + vocabulary.first_time
-                empty = log_probability[:, vocabulary.eos].exp() >= 0.5
-                token = torch.where(empty, vocabulary.eos, start)
+            # <eos> is one token, and starts are spread over many bins: the most probable token
+            # may be <eos> though it is more probable that somebody speaks.
+            start = log_probability[:, vocabulary.times].argmax(-1) + vocabulary.first_time
+            speech = (step == num_given) & (log_probability[:, vocabulary.eos].exp() < 0.5)
+            token = torch.where(speech, start, token)
+        if step < first.shape[1]:
+            token = torch.where(step < num_given, first[:, step], token)
+            if not allowed.gather(1, token[:, None]).all():
+                raise ValueError(f"what is given breaks the grammar at token {step}: {given}.")
         tokens[:, step] = token
         probabilities[:, step] = log_probability.gather(1, token[:, None])[:, 0].exp()
         grammar.advance(token)
@@ -138,11 +150,7 @@ def decode(
 
 @torch.inference_mode()
 def transcribe(
-    model: Pix2SeqDiarizer,
-    waveforms: Tensor,
-    prompts: Prompts | None = None,
-    max_speakers: Tensor | int | None = None,
+    model: Pix2SeqDiarizer, waveforms: Tensor, max_speakers: Tensor | int | None = None
 ) -> Decoded:
-    """Listen to (batch, samples) chunks, given prompts, and write greedily."""
-    voices = None if prompts is None else model.hear(prompts)
-    return decode(model, model.listen(waveforms, voices), max_speakers)
+    """Listen to (batch, samples) chunks, and write greedily."""
+    return decode(model, model.listen(waveforms), max_speakers)

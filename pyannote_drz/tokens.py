@@ -206,6 +206,13 @@ class Vocabulary:
             raise ValueError(f"a chunk holds at most {MAX_TRIPLETS} turns, got {len(merged)}.")
         return sorted((start, end, labels.index(label)) for start, end, label in merged), labels
 
+    def given(self, spans: Iterable[tuple[float, float]]) -> list[Triplet]:
+        """Triplets of prompts at (start, end), in seconds; prompt k is by speaker k."""
+        return [
+            (round(start / self.resolution), round(end / self.resolution), speaker)
+            for speaker, (start, end) in enumerate(spans)
+        ]
+
     def from_triplets(self, triplets: Iterable[Triplet]) -> list[int]:
         """Tokens of (start bin, end bin, speaker index) triplets; ends with eos."""
         tokens = []
@@ -264,12 +271,11 @@ class Vocabulary:
         self,
         batch_size: int = 1,
         num_bins: Tensor | None = None,
-        num_prompted: Tensor | None = None,
         max_speakers: Tensor | None = None,
         device: torch.device | str = "cpu",
     ) -> Grammar:
         """Grammar of a batch of sequences about to be written. See `Grammar`."""
-        return Grammar(self, batch_size, num_bins, num_prompted, max_speakers, device)
+        return Grammar(self, batch_size, num_bins, max_speakers, device)
 
 
 class Grammar:
@@ -288,8 +294,6 @@ class Grammar:
     batch_size : int
     num_bins : (batch,) Tensor, optional
         Time bins of each chunk, where it is shorter than the vocabulary's duration.
-    num_prompted : (batch,) Tensor, optional
-        Letters already taken by prompted voices.
     max_speakers : (batch,) Tensor, optional
         Letters that may be used, prompted ones included.
     device : torch.device
@@ -303,10 +307,7 @@ class Grammar:
 
     START, END, SPEAKER, ENDED = range(4)
 
-    def __init__(
-        self, vocabulary, batch_size, num_bins=None, num_prompted=None, max_speakers=None,
-        device="cpu",
-    ):  # fmt: skip
+    def __init__(self, vocabulary, batch_size, num_bins=None, max_speakers=None, device="cpu"):
         self.vocabulary = v = vocabulary
 
         def per_row(value, default):
@@ -316,12 +317,9 @@ class Grammar:
         self.last_bin = per_row(num_bins, v.num_bins).clamp(max=v.num_bins) - 1  # (batch,)
         # (batch,) letters that may be used; whoever expects 20 speakers gets all there are
         self.num_letters = per_row(max_speakers, v.max_speakers).clamp(max=v.max_speakers)
-        self.num_used = per_row(num_prompted, 0)  # (batch,) letters in use
-        if bool((self.num_letters < self.num_used).any() | (self.num_letters < 1).any()):
-            raise ValueError(
-                f"max_speakers must be at least 1 and at least the number of prompted speakers, "
-                f"got {self.num_letters.tolist()} for {self.num_used.tolist()} prompts."
-            )
+        self.num_used = per_row(None, 0)  # (batch,) letters in use
+        if bool((self.num_letters < 1).any()):
+            raise ValueError(f"max_speakers must be at least 1, got {self.num_letters.tolist()}.")
 
         self.table = torch.zeros(4, len(v), dtype=torch.bool, device=device)  # (phase, vocabulary)
         self.table[[self.START, self.END], v.times] = True

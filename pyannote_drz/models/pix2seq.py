@@ -1,11 +1,11 @@
 """`Pix2SeqDiarizer`: one transformer listens to a chunk and writes who spoke when.
 
-    [A] voice of A <sep>  [B] voice of B <sep>   chunk audio   <diarize>  start end A  …  <eos>
-    |----- prompts, see each other -----------| |- sees all -| |- causal, sees all of the left -|
+    chunk audio           <diarize>  start end A  start end B  …  <eos>
+    |- sees all of it -| |- causal, sees the chunk and what is written -|
 
-Two of the three kinds of tokens *point* instead of being looked up in a table:
-times point at the audio positions (`bin_keys`), speakers point at the voices that were prompted or
-have been written before (`_voice_logits`).
+Two of the three kinds of tokens *point* instead of being looked up in a table: times point at the
+audio positions (`bin_keys`), speakers point at the voices of turns that are written already
+(`_voice_logits`). A chunk may begin with prompts, whose turns are given: `pyannote_drz.prompting`.
 """
 
 from __future__ import annotations
@@ -24,76 +24,24 @@ from ..tokens import Vocabulary
 from .blocks import Block, LogMel, Stem, TimeCode, rotary
 
 IMPOSSIBLE = -1e4  # logit of a token that cannot be right; finite, so that 0 x it is not nan
-PROMPT_SLOT_S = 5.0  # s; the longest prompt (DESIGN.md, section 4)
 # s; rotary positions of what is written begin here, whatever the duration of the chunk, so that a
 # model that began with short chunks can go on with longer ones.
 WORDS_AT_S = 60.0
 
 
-class Prompts(NamedTuple):
-    """A few seconds of every known voice; prompt k is what letter k sounds like.
-
-    waveforms : (batch, prompts, samples) Tensor, zero-padded
-    lengths : (batch, prompts) Tensor of samples; 0 where a row has fewer prompts; best on the CPU
-    """
-
-    waveforms: Tensor
-    lengths: Tensor
-
-
-class Voices(NamedTuple):
-    """What is known of the prompted voices, ready to be seen by any number of chunks.
-
-    keys, values : one (batch, heads, positions, head_dim) per layer
-    mask : (batch, positions) bool, False where padded
-    sums : (batch, speakers, voice_dim + 1), summed voice vectors and their weights
-    prompted : (batch, speakers) bool
-    """
-
-    keys: list[Tensor]
-    values: list[Tensor]
-    mask: Tensor
-    sums: Tensor
-    prompted: Tensor
-
-    def select(self, rows: Tensor | list[int]) -> Voices:
-        """Voices `rows[i]` for chunk i of a batch; one row for all is shared, not copied."""
-        if len(self.mask) == 1:
-
-            def of(x: Tensor) -> Tensor:
-                return x.expand(len(rows), *x.shape[1:])
-        else:
-            rows = torch.as_tensor(rows, device=self.mask.device)
-
-            def of(x: Tensor) -> Tensor:
-                return x[rows]
-
-        return Voices(
-            keys=[of(keys) for keys in self.keys],
-            values=[of(values) for values in self.values],
-            mask=of(self.mask),
-            sums=of(self.sums),
-            prompted=of(self.prompted),
-        )
-
-
 class Memory(NamedTuple):
-    """All that writing needs to know of prompts and chunk.
+    """All that writing needs to know of a chunk.
 
     keys, values : one (batch, heads, positions, head_dim) per layer
-    mask : (batch, positions) bool or None where all positions count
     bin_keys : (batch, bins, dim), what time tokens point at
     voice_sums : (batch, positions + 1, voice_dim + 1), cumulated voice vectors and weights
-    voices : Voices or None
     activity : (batch, frames, speakers) logits of the auxiliary head
     """
 
     keys: list[Tensor]
     values: list[Tensor]
-    mask: Tensor | None
     bin_keys: Tensor
     voice_sums: Tensor
-    voices: Voices | None
     activity: Tensor
 
 
@@ -166,8 +114,6 @@ class Pix2SeqDiarizer(Model):
         self.time_code = TimeCode(num_periods=dim // 2)
         self.time_embedding = nn.Linear(dim, dim, bias=False)  # of audio and of time tokens
         self.audio_type = nn.Parameter(0.02 * torch.randn(dim))
-        self.prompt_type = nn.Parameter(0.02 * torch.randn(dim))
-        self.separator = nn.Parameter(0.02 * torch.randn(dim))
         self.diarize = nn.Parameter(0.02 * torch.randn(dim))
         self.role = nn.Parameter(0.02 * torch.randn(3, dim))  # start, end, speaker
 
@@ -286,64 +232,6 @@ class Pix2SeqDiarizer(Model):
             weight = weight.sigmoid()
             return torch.cat([weight * vector, weight], dim=-1)
 
-    def hear(self, prompts: Prompts) -> Voices:
-        """Listen to prompts. They see each other, but no chunk, so chunks can share the result."""
-        batch, num_prompts, _ = prompts.waveforms.shape
-        if num_prompts > self.dimension:
-            raise ValueError(f"{num_prompts} prompts for {self.dimension} letters.")
-        longest = int(prompts.lengths.max())
-        if longest > PROMPT_SLOT_S * self.hparams.sample_rate:
-            raise ValueError(
-                f"a prompt is at most {PROMPT_SLOT_S} s long, "
-                f"got {longest / self.hparams.sample_rate:.2f} s."
-            )
-        # The stem hears up to two positions ahead: let it hear the same silence behind every
-        # prompt, the longest one included, so that a row does not depend on its batch.
-        waveforms = F.pad(prompts.waveforms[..., :longest], (0, 2 * self.position_samples))
-        lengths = prompts.lengths.to(waveforms.device, non_blocking=True)
-        audio = self._positions(waveforms.flatten(0, 1), lengths.flatten())[:, :-2]
-        length, dim = audio.shape[1:]
-        letters = self.speaker.weight[:num_prompts, None]  # (prompts, 1, dim)
-        audio = audio.view(batch, num_prompts, length, dim) + self.prompt_type + letters
-        x = torch.cat(
-            [
-                letters.expand(batch, -1, -1, -1).to(audio.dtype),
-                audio,
-                self.separator.to(audio.dtype).expand(batch, num_prompts, 1, dim),
-            ],
-            dim=2,
-        )  # (batch, prompts, 1 + length + 1, dim)
-
-        # Every prompt has its own slot of (negative) positions, however long the others are.
-        slot = self.num_positions(round(PROMPT_SLOT_S * self.hparams.sample_rate)) + 2
-        within = torch.arange(length + 2, device=x.device)
-        within[-1] = slot - 1  # the separator ends its slot, however long the prompts of a batch
-        positions = within - slot * torch.arange(1, num_prompts + 1, device=x.device)[:, None]
-        num_heard = -(-lengths // self.position_samples)  # (batch, prompts)
-        heard = within[1:-1] <= num_heard[..., None]  # (batch, prompts, length)
-        there = (lengths > 0)[..., None]  # (batch, prompts, 1)
-        mask = torch.cat([there, heard & there, there], dim=2).flatten(1)
-        # A row without prompts sees its own padding, which nobody else will: no nan that way.
-        attention_mask = (mask | ~mask.any(1, keepdim=True))[:, None, None]
-
-        cosines, sines = rotary(positions.flatten(), dim // self.hparams.num_heads)
-        x = x.flatten(1, 2)
-        keys, values = [], []
-        sums = x.new_zeros(batch, self.dimension, self.hparams.voice_dim + 1).float()
-        for layer, block in enumerate(self.blocks):
-            if layer == self._head_layer():
-                vectors = self._voice_vectors(x).view(batch, num_prompts, length + 2, -1)
-                heard_vectors = vectors[:, :, 1:-1] * (heard & there)[..., None]
-                sums = F.pad(
-                    heard_vectors.sum(2), (0, 0, 0, self.dimension - num_prompts)
-                )  # (batch, speakers, voice_dim + 1)
-            q, k, v = block.keys(x, cosines, sines)
-            keys.append(k)
-            values.append(v)
-            x = block.attend(x, q, k, v, attention_mask)
-        prompted = F.pad(there[..., 0], (0, self.dimension - num_prompts))
-        return Voices(keys, values, mask, sums, prompted)
-
     def _chunk(self, waveforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Audio positions of chunks, (batch, positions, dim), and their rotation."""
         x = self._positions(waveforms)
@@ -369,20 +257,10 @@ class Pix2SeqDiarizer(Model):
         activity = self.activity(x)  # (batch, positions, bins x speakers)
         return voice_sums, activity.unflatten(-1, (self.bins_per_position, -1)).flatten(1, 2)
 
-    def listen(self, waveforms: Tensor, voices: Voices | None = None) -> Memory:
-        """Listen to chunks, (batch, samples), given the voices that are already known.
-
-        One row of voices is enough for all chunks: it is computed once and shared.
-        """
-        if voices is not None and len(voices.mask) == 1:
-            voices = voices.select([0] * len(waveforms))
+    def listen(self, waveforms: Tensor) -> Memory:
+        """Listen to chunks, (batch, samples)."""
         x, cosines, sines = self._chunk(waveforms)
         batch, length, dim = x.shape
-        mask = attention_mask = None
-        if voices is not None:
-            mask = F.pad(voices.mask, (0, length), value=True)
-            attention_mask = mask[:, None, None]
-
         keys, values = [], []
         for layer, block in enumerate(self.blocks):
             if layer == self._head_layer():
@@ -390,12 +268,9 @@ class Pix2SeqDiarizer(Model):
                 activity = self.activity(x)  # (batch, positions, bins x speakers)
                 x = x + self.feedback(activity.sigmoid())
             q, k, v = block.keys(x, cosines, sines)
-            if voices is not None:
-                k = torch.cat([voices.keys[layer], k], dim=2)
-                v = torch.cat([voices.values[layer], v], dim=2)
             keys.append(k)
             values.append(v)
-            x = block.attend(x, q, k, v, attention_mask)
+            x = block.attend(x, q, k, v, mask=None)
 
         x = self.norm_audio(x)
         bin_keys = self.bin_key(x).view(batch, length * self.bins_per_position, dim)
@@ -406,10 +281,8 @@ class Pix2SeqDiarizer(Model):
         return Memory(
             keys=keys,
             values=values,
-            mask=mask,
             bin_keys=bin_keys,
             voice_sums=F.pad(vectors.cumsum(1), (0, 0, 1, 0)),
-            voices=voices,
             activity=activity.reshape(batch, length * self.bins_per_position, -1),
         )
 
@@ -464,13 +337,10 @@ class Pix2SeqDiarizer(Model):
         before = tokens[:, 2::3][:, :num_turns] - v.first_speaker  # (batch, turns or turns - 1)
         before = F.pad(before, (0, num_turns - before.shape[1]), value=-1)
         is_speaker = before[..., None] == torch.arange(v.max_speakers, device=tokens.device)
-        # Sums over the turns before this one, and over the prompts.
+        # Sums over the turns before this one.
         sums = (is_speaker[..., None] * turns[:, :, None]).cumsum(1)
         sums = F.pad(sums, (0, 0, 0, 0, 1, 0))[:, :num_turns]  # (batch, turns, speakers, …)
         known = F.pad(is_speaker.cumsum(1), (0, 0, 1, 0))[:, :num_turns] > 0
-        if memory.voices is not None:
-            sums = sums + memory.voices.sums[:, None]
-            known = known | memory.voices.prompted[:, None]
         cosine = F.cosine_similarity(turns[:, :, None, :-1], sums[..., :-1], dim=-1)
         old, new = self.voice_bias
         return torch.where(known, self.voice_scale * cosine + old, new)
@@ -508,17 +378,7 @@ class Pix2SeqDiarizer(Model):
         cosines, sines = rotary(words_at + written, dim // self.hparams.num_heads)
 
         causal = written[:, None] >= torch.arange(first + length, device=x.device)
-        if memory.mask is None:
-            heard = causal.new_ones(1, 1, 1, memory.keys[0].shape[2])
-        else:
-            heard = memory.mask[:, None, None]
-        mask = torch.cat(
-            [
-                heard.expand(-1, 1, length, -1),
-                causal.expand(heard.shape[0], 1, -1, -1),
-            ],
-            dim=-1,
-        )  # (batch or 1, 1, length, positions + written)
+        mask = F.pad(causal, (memory.keys[0].shape[2], 0), value=True)
 
         for layer, block in enumerate(self.blocks):
             q, k, value = block.keys(x, cosines, sines)
@@ -544,7 +404,7 @@ class Pix2SeqDiarizer(Model):
         return logits
 
     def forward(
-        self, waveforms: Tensor, tokens: Tensor | None = None, prompts: Prompts | None = None
+        self, waveforms: Tensor, tokens: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
         """
         Parameters
@@ -552,8 +412,6 @@ class Pix2SeqDiarizer(Model):
         waveforms : (batch, channel, samples) or (batch, samples) Tensor
         tokens : (batch, written) Tensor, optional
             Tokens written so far, without <diarize>.
-        prompts : Prompts, optional
-            Voices of the first letters.
 
         Returns
         -------
@@ -570,7 +428,7 @@ class Pix2SeqDiarizer(Model):
             raise ValueError(
                 f"expected (batch, samples) or (batch, 1, samples), got {tuple(waveforms.shape)}."
             )
-        memory = self.listen(waveforms, None if prompts is None else self.hear(prompts))
+        memory = self.listen(waveforms)
         activities = memory.activity.float().sigmoid()
         if tokens is None:
             return activities

@@ -2,7 +2,8 @@
 
     asks of one or more files > batches of equal length > turns and voice vectors of every chunk
 
-Chunks that share prompts share what was heard of them: their keys and values are computed once.
+A chunk that is prompted is written in one window with its prompts; what is told of it begins with
+the chunk itself.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from ..decoding import decode
-from ..models.pix2seq import Pix2SeqDiarizer, Prompts, Voices
+from ..models.pix2seq import Pix2SeqDiarizer
+from ..prompting import NOBODY, Prompts
 from .stitching import Turn, alone
 
 # What a voice counts that is only heard together with others: it decides when nothing else does.
@@ -34,15 +35,20 @@ class Ask(NamedTuple):
     """One chunk to be written.
 
     waveform : (samples,) Tensor
-    prompts : tuple of (samples,) Tensor
-        Voices of the first letters. Chunks with the very same tuple share what is heard of it.
     max_speakers : int
         Letters that may be used, prompted ones included.
+    prompts : Prompts, optional
+        Voices of the first letters.
     """
 
     waveform: Tensor
-    prompts: tuple[Tensor, ...]
     max_speakers: int
+    prompts: Prompts = NOBODY
+
+    @property
+    def num_samples(self) -> int:
+        """Of the window: prompts and chunk."""
+        return len(self.prompts.waveform) + len(self.waveform)
 
 
 class Written(NamedTuple):
@@ -63,18 +69,6 @@ class Written(NamedTuple):
     voices: np.ndarray
     whole: np.ndarray
     speech: np.ndarray
-
-
-def as_prompts(voices: list[tuple[Tensor, ...]], device: torch.device | str = "cpu") -> Prompts:
-    """Pad voices to (batch, prompts, samples); a row may have fewer than others, or none."""
-    num_prompts = max(len(row) for row in voices)
-    rows = [[*row, *[torch.zeros(1)] * (num_prompts - len(row))] for row in voices]
-    flat = pad_sequence([voice for row in rows for voice in row], batch_first=True)
-    lengths = [[len(v) for v in row] + [0] * (num_prompts - len(row)) for row in voices]
-    return Prompts(
-        waveforms=flat.view(len(voices), num_prompts, -1).to(device),
-        lengths=torch.tensor(lengths, device=device),
-    )
 
 
 def voices_of(turns: list[Turn], voice_sums: np.ndarray, position_s: float) -> np.ndarray:
@@ -121,58 +115,57 @@ def without_unison(turns: list[Turn]) -> list[Turn]:
     return kept
 
 
-class Writer:
-    """Writes batches of chunks.
+@torch.inference_mode()
+def write(model: Pix2SeqDiarizer, asks: list[Ask], newcomer_bias: float = 0.0) -> list[Written]:
+    """Write a batch of windows of the same length.
 
     Parameters
     ----------
     model : Pix2SeqDiarizer
         In evaluation mode.
+    asks : list of Ask
+    newcomer_bias : float, optional
+        See `decode`.
+
+    Returns
+    -------
+    written : list of Written
     """
+    vocabulary, rate = model.vocabulary, model.hparams.sample_rate
+    windows = [torch.cat([ask.prompts.waveform, ask.waveform]) for ask in asks]
+    memory = model.listen(torch.stack(windows).to(model.device))
+    max_speakers = torch.tensor([ask.max_speakers for ask in asks], device=model.device)
+    given = [vocabulary.from_triplets(vocabulary.given(a.prompts.spans))[:-1] for a in asks]
+    tokens, probabilities = decode(model, memory, max_speakers, newcomer_bias, given=given)
+    # The probability of a turn is the geometric mean of those of its three tokens.
+    log_probabilities = probabilities.log().cpu()
+    voice_sums = memory.voice_sums.float().cpu().numpy()
+    nobody = (1 - memory.activity.float().sigmoid()).prod(-1)  # (batch, bins)
+    speech = (1 - nobody).cpu().numpy()
+    position_s = model.position_samples / rate
 
-    def __init__(self, model: Pix2SeqDiarizer):
-        self.model = model
-        self._prompts: list[tuple[Tensor, ...]] = []  # those that were heard last …
-        self._voices: Voices | None = None  # … and what was heard
-
-    def _hear(self, prompts: list[tuple[Tensor, ...]]) -> Voices | None:
-        """What is heard of the prompts of each chunk; None where nobody is prompted."""
-        if not any(prompts):
-            return None
-        distinct = list({id(row): row for row in prompts}.values())
-        if [id(row) for row in distinct] != [id(row) for row in self._prompts]:
-            self._prompts = distinct
-            self._voices = self.model.hear(as_prompts(distinct, self.model.device))
-        index = {id(row): i for i, row in enumerate(distinct)}
-        return self._voices.select([index[id(row)] for row in prompts])
-
-    @torch.inference_mode()
-    def __call__(self, asks: list[Ask], newcomer_bias: float = 0.0) -> list[Written]:
-        """Write a batch of chunks of the same length; for `newcomer_bias` see `decode`."""
-        model, vocabulary = self.model, self.model.vocabulary
-        waveforms = torch.stack([ask.waveform for ask in asks]).to(model.device)
-        memory = model.listen(waveforms, self._hear([ask.prompts for ask in asks]))
-        max_speakers = torch.tensor([ask.max_speakers for ask in asks], device=model.device)
-        tokens, probabilities = decode(model, memory, max_speakers, newcomer_bias)
-        # The probability of a turn is the geometric mean of those of its three tokens.
-        log_probabilities = probabilities.log().cpu()
-        voice_sums = memory.voice_sums.float().cpu().numpy()
-        nobody = (1 - memory.activity.float().sigmoid()).prod(-1)  # (batch, bins)
-        speech = (1 - nobody).cpu().numpy()
-        position_s = model.position_samples / model.hparams.sample_rate
-
-        written = []
-        for row, sums in enumerate(voice_sums):
-            triplets = vocabulary.to_triplets(tokens[row].tolist())
-            per_turn = log_probabilities[row, : 3 * len(triplets)].view(-1, 3).mean(1).exp()
-            turns = [
-                Turn(start * vocabulary.resolution, end * vocabulary.resolution, speaker, p)
-                for (start, end, speaker), p in zip(triplets, per_turn.tolist(), strict=True)
-            ]
-            turns = without_unison(turns)
-            voices = voices_of(turns, sums, position_s)
-            written.append(Written(turns, voices, sums[-1], speech[row]))
-        return written
+    written = []
+    for row, ask in enumerate(asks):
+        begin = len(ask.prompts.waveform)  # samples; of the chunk, in its window
+        begin_s, sums = begin / rate, voice_sums[row]
+        sums = sums[begin // model.position_samples :]
+        sums = sums - sums[:1]
+        triplets = vocabulary.to_triplets(tokens[row].tolist())
+        per_turn = log_probabilities[row, : 3 * len(triplets)].view(-1, 3).mean(1).exp()
+        turns = [
+            Turn(start * vocabulary.resolution, end * vocabulary.resolution, speaker, p)
+            for (start, end, speaker), p in zip(triplets, per_turn.tolist(), strict=True)
+        ]
+        turns = [
+            turn._replace(start=max(turn.start - begin_s, 0.0), end=turn.end - begin_s)
+            for turn in turns[len(ask.prompts.spans) :]
+            if turn.end > begin_s
+        ]
+        turns = without_unison(turns)
+        voices = voices_of(turns, sums, position_s)
+        heard = speech[row, begin // model.bin_samples :]
+        written.append(Written(turns, voices, sums[-1], heard))
+    return written
 
 
 class Step(NamedTuple):
@@ -224,7 +217,7 @@ def run(
     jobs : iterable of (job, hook)
         Files are opened only when those that are open cannot fill a batch.
     write : callable
-        `Writer`, or whatever takes asks of the same length and returns as many `Written`.
+        `write` of a model, or whatever takes asks of the same length and returns as many `Written`.
     batch_size : int
         Chunks written at once, at most.
 
@@ -250,13 +243,10 @@ def run(
         if asking is None:
             continue
 
-        def kind(ask: Ask) -> tuple[int, bool]:
-            return len(ask.waveform), bool(ask.prompts)
-
         batch: list[tuple[_Open, Ask]] = []
         for file in files:
             for ask in file.waiting[: batch_size - len(batch)]:
-                if kind(ask) != kind(asking.waiting[0]):
+                if ask.num_samples != asking.waiting[0].num_samples:
                     break  # of a file, in order
                 batch.append((file, ask))
         for (file, _), written in zip(batch, write([ask for _, ask in batch]), strict=True):

@@ -11,10 +11,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ..models.pix2seq import PROMPT_SLOT_S
 from .chunks import Ask, Job, Step, Written
 from .offline import Settings, diarize
-from .prompts import Person, Sample, join
+from .prompts import LONGEST_PROMPT, Person, Sample, join
 
 
 def enrol(
@@ -46,12 +45,12 @@ def enrol(
         person = max(found.known, key=lambda p: p.speech if p.voice else -1.0, default=None)
         if person is not None and person.voice:
             samples = sorted(person.samples, key=lambda sample: sample.start)
-            voice = join(samples, PROMPT_SLOT_S, settings.sample_rate)
+            voice = join(samples, LONGEST_PROMPT, settings.sample_rate)
             probability = max(sample.probability for sample in samples)
             vector = person.vector
-        elif len(waveform) <= PROMPT_SLOT_S * settings.sample_rate:
+        elif len(waveform) <= LONGEST_PROMPT * settings.sample_rate:
             # Too little to be heard as a turn; whoever gives so little means all of it.
-            (written,) = yield Step("known speakers", [Ask(waveform, (), 1)])
+            (written,) = yield Step("known speakers", [Ask(waveform, 1)])
             voice, probability, vector = waveform, 0.0, written.whole[:-1]
         else:
             raise ValueError(f"no voice was heard in the recording of known speaker {name!r}.")

@@ -1,7 +1,7 @@
 """Offline: all chunks at once, twice.
 
-    pass 1   every chunk, without prompts          > link voices into people > best prompts
-    pass 2   every chunk, prompted with its people > letters are people      > stitch
+    pass 1   every chunk, without prompts      > link voices into people > best prompts
+    pass 2   shorter chunks, after the prompts > letters are people      > stitch
 
 A file is a generator that asks for chunks to be written: see `chunks.run`.
 """
@@ -17,12 +17,17 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from ..prompting import Prompts, lay_out
 from .chunks import Ask, Step, Written
-from .linking import ChunkVoice, link, unit
-from .prompts import Person, cut, remember
+from .linking import ChunkVoice, link
+from .prompts import PROMPTS_SHARE, Person, cut, remember, room_for
 from .revision import revise
 from .silences import loudness, spoken
 from .stitching import Chunk, Turn, clip, merge, rejoin, seam, split
+
+# People with less speech, in seconds and as a share of all, are not prompted: most of them are
+# mistakes of pass 1. 10, 20 and 40 s are the same on SimDev meetings, and better than 0 s.
+LITTLE_S, LITTLE_SHARE = 10.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,9 @@ class Settings:
     """What pipelines know about model and hyper-parameters.
 
     sample_rate : int, Hz
-    duration : float, s, of a chunk
+    duration : float, s, of a window: a chunk, or prompts and a chunk
     context : float, s, heard beyond either end of what a chunk tells
+    position_s : float, s, of an audio position
     bin_s : float, s; audio that is shorter cannot be written
     num_letters : int, of the model
     threshold : float, least probability of a turn
@@ -44,6 +50,7 @@ class Settings:
     sample_rate: int
     duration: float
     context: float
+    position_s: float
     bin_s: float
     num_letters: int
     threshold: float
@@ -51,6 +58,25 @@ class Settings:
     min_duration_off: float
     linking_threshold: float
     num_passes: int
+
+    @property
+    def prompted_duration(self) -> float:
+        """Of a chunk that shares its window with prompts, in seconds."""
+        return (1 - PROMPTS_SHARE) * self.duration
+
+    def split(self, num_samples: int, duration: float) -> list[Chunk]:
+        """Cover a file with chunks of `duration` seconds."""
+        return split(
+            num_samples,
+            duration=round(duration * self.sample_rate),
+            context=round(self.context * self.sample_rate),
+            tail=round(self.bin_s * self.sample_rate),  # too short to be written
+        )
+
+    def prompts(self, people: list[Person]) -> Prompts:
+        """What a window begins with; person k becomes letter k."""
+        voices = cut(people, self.sample_rate, self.duration)
+        return lay_out(voices, self.sample_rate, round(self.position_s * self.sample_rate))
 
 
 class Heard(NamedTuple):
@@ -121,14 +147,9 @@ def diarize(
         Given the step "people" when they are linked.
     """
     rate = settings.sample_rate
-    chunks = split(
-        len(waveform),
-        duration=round(settings.duration * rate),
-        context=round(settings.context * rate),
-        tail=round(settings.bin_s * rate),  # too short to be written
-    )
+    chunks = settings.split(len(waveform), settings.duration)
     num_letters = int(min(settings.num_letters, max_people))
-    asks = [Ask(waveform[c.start : c.stop], (), num_letters) for c in chunks]
+    asks = [Ask(waveform[c.start : c.stop], num_letters) for c in chunks]
     written = yield Step("chunks", asks)
     heard = [in_file(w, c, settings) for w, c in zip(written, chunks, strict=True)]
     del written, asks
@@ -144,16 +165,15 @@ def diarize(
     def listen(start: float, end: float) -> Tensor:
         return waveform[round(start * rate) : round(end * rate)]
 
-    for turns in emitted:
-        for number in {turn.speaker for turn in turns}:
-            remember(people[number], turns, listen)
+    turns = merge((turn for some in emitted for turn in some), settings.min_duration_off)
+    remember(people, turns, listen, _vectors(turns, heard))
     present = [person for person in people if person.speech > 0]
     hook("people", [person.number for person in present])
 
     if settings.num_passes > 1 and any(person.voice for person in present):
-        heard = yield from hear_again(waveform, chunks, heard, present, settings)
+        chunks, heard = yield from hear_again(waveform, turns, present, settings)
         emitted = stitch(chunks, heard, settings)
-    turns = merge((turn for some in emitted for turn in some), settings.min_duration_off)
+        turns = merge((turn for some in emitted for turn in some), settings.min_duration_off)
     return People(turns, people, _vectors(turns, heard))
 
 
@@ -201,56 +221,63 @@ def reconsider(heard: list[Heard], people: list[Person]) -> tuple[list[Heard], n
 
 
 def hear_again(
-    waveform: Tensor,
-    chunks: list[Chunk],
-    heard: list[Heard],
-    present: list[Person],
-    settings: Settings,
-) -> Generator[Step, list[Written], list[Heard]]:
-    """Pass 2: write every chunk once more, prompted with its people.
+    waveform: Tensor, before: list[Turn], present: list[Person], settings: Settings
+) -> Generator[Step, list[Written], tuple[list[Chunk], list[Heard]]]:
+    """Pass 2: write the file once more, every chunk prompted with its people.
 
     Parameters
     ----------
     waveform : (samples,) Tensor
-    chunks : list of Chunk
-    heard : list of Heard
+    before : list of Turn
         Of pass 1; speakers are numbers of people.
     present : list of Person
     settings : Settings
 
     Returns
     -------
+    chunks : list of Chunk
+        Shorter than those of pass 1, to leave room for prompts.
     heard : list of Heard
         Speakers are numbers of people.
     """
-    asks, prompted = _prompted(waveform, chunks, heard, present, settings)
+    rate = settings.sample_rate
+    chunks = settings.split(len(waveform), settings.prompted_duration)
+    old = [
+        [t for t in before if t.end > c.start / rate and t.start < c.stop / rate] for c in chunks
+    ]
+    asks, prompted = _prompted(waveform, chunks, old, present, settings)
     written = yield Step("prompted chunks", asks)
     again = [in_file(w, c, settings) for w, c in zip(written, chunks, strict=True)]
     again = [
-        named(new, _recognise(new, old, numbers))
-        for new, old, numbers in zip(again, heard, prompted, strict=True)
+        named(new, _recognise(new.turns, turns, numbers))
+        for new, turns, numbers in zip(again, old, prompted, strict=True)
     ]
-    return reconsider(again, present)[0]
+    return chunks, reconsider(again, present)[0]
 
 
 def _prompted(
     waveform: Tensor,
     chunks: list[Chunk],
-    heard: list[Heard],
+    old: list[list[Turn]],
     present: list[Person],
     settings: Settings,
 ) -> tuple[list[Ask], list[list[int]]]:
     """Chunks with prompts, and the numbers of people that are prompted in each.
 
-    Whoever a chunk has but cannot be prompted gets a free letter. Where there are more people than
+    Whoever a chunk has but is not prompted gets a free letter. Where there are more people than
     letters, those of the chunk and of its neighbours come first, then whoever speaks most.
     """
+    little = min(LITTLE_S, LITTLE_SHARE * sum(person.speech for person in present))
+    heard_well = {
+        person.number
+        for person in present
+        if person.voice and (person.speech >= little or person.enrolled is not None)
+    }
     seconds = [dict.fromkeys((person.number for person in present), 0.0) for _ in chunks]
-    for of_chunk, (turns, _) in zip(seconds, heard, strict=True):
+    for of_chunk, turns in zip(seconds, old, strict=True):
         for turn in turns:
-            if turn.speaker in of_chunk:  # not only in what is left to a neighbour
-                of_chunk[turn.speaker] += turn.end - turn.start
-    prompts: dict[tuple[int, ...], tuple[Tensor, ...]] = {}
+            of_chunk[turn.speaker] += turn.end - turn.start
+    prompts: dict[tuple[int, ...], Prompts] = {}
     asks, prompted = [], []
     for c, chunk in enumerate(chunks):
         around = seconds[max(c - 1, 0) : c + 2]
@@ -262,26 +289,28 @@ def _prompted(
                 -p.speech,
             ),
         )
-        others = sum(1 for p in ranked if not p.voice and seconds[c][p.number] > 0)
+        others = sum(1 for p in ranked if p.number not in heard_well and seconds[c][p.number] > 0)
         others = min(others, settings.num_letters - 1)
-        chosen = [p for p in ranked if p.voice][: settings.num_letters - others]
+        most = min(settings.num_letters - others, room_for(settings.duration))
+        chosen = [p for p in ranked if p.number in heard_well][:most]
         chosen.sort(key=lambda p: p.number)
         numbers = tuple(p.number for p in chosen)
         if numbers not in prompts:
-            prompts[numbers] = cut(chosen, settings.sample_rate)
-        asks.append(Ask(waveform[chunk.start : chunk.stop], prompts[numbers], len(chosen) + others))
+            prompts[numbers] = settings.prompts(chosen)
+        num_letters = min(len(chosen) + others, settings.num_letters)
+        asks.append(Ask(waveform[chunk.start : chunk.stop], num_letters, prompts[numbers]))
         prompted.append(list(numbers))
     return asks, prompted
 
 
-def _recognise(new: Heard, old: Heard, prompted: list[int]) -> dict[int, int]:
+def _recognise(new: list[Turn], old: list[Turn], prompted: list[int]) -> dict[int, int]:
     """Person of each letter: prompted ones are known, others are who spoke then in pass 1."""
     who = dict(enumerate(prompted))
-    letters = sorted({turn.speaker for turn in new.turns} - set(who))
-    others = sorted({turn.speaker for turn in old.turns} - set(prompted))
+    letters = sorted({turn.speaker for turn in new} - set(who))
+    others = sorted({turn.speaker for turn in old} - set(prompted))
     shared = np.zeros((len(letters), len(others)))
-    for a in new.turns:
-        for b in old.turns:
+    for a in new:
+        for b in old:
             if a.speaker in letters and b.speaker in others:
                 both = min(a.end, b.end) - max(a.start, b.start)
                 shared[letters.index(a.speaker), others.index(b.speaker)] += max(0.0, both)
@@ -321,61 +350,3 @@ def _vectors(turns: list[Turn], heard: list[Heard]) -> np.ndarray:
             if at >= 0 and middle <= turns[rows[turn.speaker][at]].end:
                 vectors[rows[turn.speaker][at]] += vector
     return vectors
-
-
-def divide(people: People, wanted: int) -> People:
-    """Split the least certain people until there are `wanted` speakers, or nobody can be split.
-
-    The least certain person is the one whose turns fall into the two most different halves.
-    """
-    turns, known, vectors = list(people.turns), list(people.known), people.vectors
-    while len({turn.speaker for turn in turns}) < wanted:
-        best = None  # (cosine, rows that leave)
-        for number in sorted({turn.speaker for turn in turns}):
-            rows = [i for i, turn in enumerate(turns) if turn.speaker == number]
-            halves = _halves(vectors[rows])
-            if halves is not None and (best is None or halves[0] < best[0]):
-                best = (
-                    halves[0],
-                    [row for row, leaves in zip(rows, halves[1], strict=True) if leaves],
-                )
-        if best is None:
-            break
-        old = turns[best[1][0]].speaker
-        newcomer = Person(len(known), vector=vectors[best[1]].sum(0))
-        newcomer.speech = sum(turns[row].end - turns[row].start for row in best[1])
-        known[old].speech -= newcomer.speech
-        if known[old].vector is not None:
-            rest = [i for i, t in enumerate(turns) if t.speaker == old and i not in set(best[1])]
-            known[old].vector = vectors[rest].sum(0)
-        known.append(newcomer)
-        for row in best[1]:
-            turns[row] = turns[row]._replace(speaker=newcomer.number)
-            for sample in list(known[old].samples):
-                if turns[row].start <= sample.start < turns[row].end:
-                    known[old].samples.remove(sample)
-                    newcomer.samples.append(sample)
-    return People(turns, known, vectors)
-
-
-def _halves(vectors: np.ndarray) -> tuple[float, np.ndarray] | None:
-    """Split (turns, voice_dim) vectors in two: cosine of the halves, and who is in the second."""
-    if len(vectors) < 2:
-        return None
-    directions = unit(vectors)
-    centred = directions - directions.mean(0)
-    axis = np.linalg.svd(centred, full_matrices=False)[2][0]  # where they differ most
-    side = centred @ axis
-    second = side > np.median(side)
-    if not second.any():  # all alike: the last one leaves
-        second[-1] = True
-    for _ in range(10):
-        first_sum, second_sum = vectors[~second].sum(0), vectors[second].sum(0)
-        norms = [max(float(np.linalg.norm(v)), 1e-9) for v in (first_sum, second_sum)]
-        closer = directions @ second_sum / norms[1] > directions @ first_sum / norms[0]
-        if (closer == second).all() or closer.all() or not closer.any():
-            break
-        second = closer
-    cosine = float(vectors[~second].sum(0) @ vectors[second].sum(0))
-    scale = np.linalg.norm(vectors[~second].sum(0)) * np.linalg.norm(vectors[second].sum(0))
-    return cosine / max(float(scale), 1e-9), second

@@ -22,7 +22,7 @@ from .chunks import Ask, Written
 from .offline import Settings, in_file, named, reconsider
 from .output import Pix2SeqOutput, Track, annotate, confidence_of, make_output
 from .people import People
-from .prompts import Person, choose, cut
+from .prompts import Person, choose, room_for
 from .stitching import Chunk, Turn, clip, merge
 
 
@@ -75,7 +75,7 @@ class Stream:
         self._settings, self._write, self._classes = settings, write, classes
         self._step = round(step * settings.sample_rate)  # samples
         self._lookahead = round(lookahead * settings.sample_rate)  # samples
-        self._duration = round(settings.duration * settings.sample_rate)  # samples
+        self._duration = round(heard_s(settings) * settings.sample_rate)  # samples
         self._recent = torch.zeros(0)  # the last samples, up to a chunk of them and a step
         self._received = self._emitted = 0  # samples
         self._updates = self._follow(blocks, sample_rate)
@@ -130,31 +130,29 @@ class Stream:
         # While somebody else may come, a letter is kept for them.
         possible = people.possible
         others = not people.full or len(possible) > num_letters
-        prompted = choose(possible, num_letters - others, now=start)
-        if settings.num_passes == 1:
-            prompted = []
-        ask = Ask(self._recent, cut(prompted, rate), num_letters)
+        most = min(num_letters - others, room_for(settings.duration))
+        prompted = choose(possible, most, now=start) if settings.num_passes > 1 else []
+        ask = Ask(self._recent, num_letters, settings.prompts(prompted))
         heard = in_file(self._write([ask])[0], chunk, settings)
         recent = [turn for turn in self.turns[-MOST_TURNS:] if turn.end > start]
         who = people.recognise(heard.turns, prompted, recent, (start, first, end), heard.vectors)
 
         heard = named(heard, {letter: person.number for letter, person in who.items()})
         heard, _ = reconsider([heard], people.known)
-        turns, vectors = [], {}
+        turns, vectors = [], []
         for turn, vector in zip(*heard[0], strict=True):
             for part in clip([turn], first, end):
                 turns.append(part)
                 # The share of the turn that is new.
-                share = (part.end - part.start) / (turn.end - turn.start)
-                vectors[turn.speaker] = vectors.get(turn.speaker, 0.0) + share * vector
-        turns = merge(turns)
+                vectors.append((part.end - part.start) / (turn.end - turn.start) * vector)
 
         def listen(begin: float, finish: float) -> Tensor:
             return self._recent[round(begin * rate) - chunk.start :][
                 : round((finish - begin) * rate)
             ]
 
-        people.remember(turns, listen, vectors)
+        people.remember(turns, listen, np.array(vectors))
+        turns = merge(turns)
         for turn in turns:
             if turn.speaker not in self.names:
                 name = people.known[turn.speaker].name
@@ -189,13 +187,18 @@ def as_mono(block: Tensor | np.ndarray) -> Tensor:
     return samples
 
 
+def heard_s(settings: Settings) -> float:
+    """Seconds of a stream that are heard at a time."""
+    return settings.duration if settings.num_passes == 1 else settings.prompted_duration
+
+
 def check_step(step: float, lookahead: float, settings: Settings) -> None:
     """Raise ValueError where a chunk could not hold a step and what is heard beyond."""
     for name, value in (("step", step), ("lookahead", lookahead)):
         if not math.isfinite(value) or value < 0 or (name == "step" and value < settings.bin_s):
             raise ValueError(f"{name} must be a number of seconds, got {value!r}.")
-    if step + lookahead > settings.duration:
+    if step + lookahead > heard_s(settings):
         raise ValueError(
-            f"step and lookahead must fit into a chunk of {settings.duration:g} s, "
+            f"step and lookahead must fit into a chunk of {heard_s(settings):g} s, "
             f"got {step:g} and {lookahead:g} s."
         )

@@ -13,8 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..drafts import draft_of
-from ..models.pix2seq import PROMPT_SLOT_S
-from .prompts import Person, join
+from .prompts import LONGEST_PROMPT, Person, join
 from .stitching import Turn, exclusive
 
 Track = tuple[Segment, int]
@@ -146,7 +145,7 @@ def make_output(
         samples = sorted(by_label[label].samples, key=lambda sample: sample.start)
         if samples:
             prompts[label] = {
-                "waveform": join(samples, PROMPT_SLOT_S, sample_rate)[None].cpu(),
+                "waveform": join(samples, LONGEST_PROMPT, sample_rate)[None].cpu(),
                 "sample_rate": sample_rate,
                 "uri": uri,
                 "segments": [(sample.start, sample.end) for sample in samples],

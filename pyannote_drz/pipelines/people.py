@@ -181,21 +181,21 @@ class People:
         self,
         turns: list[Turn],
         listen: Callable[[float, float], Tensor],
-        vectors: dict[int, np.ndarray] | None = None,
+        vectors: np.ndarray | None = None,
     ) -> None:
         """Take note of turns that were emitted; speakers are numbers of people.
 
         Parameters
         ----------
         turns : list of Turn
+            Sorted.
         listen : callable
             (start, end), in seconds -> (samples,) Tensor.
-        vectors : dict, optional
-            Number -> (voice_dim,) array, added to what is known of that voice.
+        vectors : (turns, voice_dim) array, optional
+            Summed voice vectors, added to what is known of these voices.
         """
-        for number in {turn.speaker for turn in turns}:
-            person = self.known[number]
-            remember(person, turns, listen)
-            if vectors is not None and number in vectors:
-                before = 0.0 if person.vector is None else person.vector
-                person.vector = before + vectors[number]
+        for row, turn in enumerate(turns if vectors is not None else ()):
+            person = self.known[turn.speaker]
+            before = 0.0 if person.vector is None else person.vector
+            person.vector = before + vectors[row]
+        remember(self.known, turns, listen, vectors)

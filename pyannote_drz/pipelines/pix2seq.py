@@ -27,12 +27,13 @@ from torch import Tensor
 from ..audio import Audio, AudioFile
 from ..models.pix2seq import Pix2SeqDiarizer
 from ..tokens import MERGE_GAP
-from .chunks import Ask, Job, Writer, Written, run
+from .chunks import Ask, Job, Written, run, write
+from .dividing import divide
 from .enrolment import enrol
-from .offline import Settings, diarize, divide
+from .offline import Settings, diarize
 from .online import Stream, check_step
 from .output import Pix2SeqOutput, make_output
-from .prompts import Person
+from .prompts import PROMPTS_SHARE, Person
 
 PRETRAINED_MODEL = str(Path(__file__).parents[1] / "pretrained" / "diarizer")
 
@@ -83,8 +84,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         means more people.
     num_passes : int
         1: every chunk is heard once, without prompts, and people are linked by their voices.
-        2: then every chunk is heard again, prompted with the best seconds of its people. Online
-        there is one pass, with prompts from the past where this is 2.
+        2: then the file is heard again, in chunks that leave room for prompts in their windows: the
+        best seconds of their people. Online there is one pass, with prompts from the past where
+        this is 2.
 
     Examples
     --------
@@ -107,17 +109,16 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         if not isinstance(self.model, Pix2SeqDiarizer):
             kind = type(self.model).__name__
             raise ValueError(f"model must be a Pix2SeqDiarizer, got {kind}.")
-        duration = self.model.specifications.duration
-        if not 0 <= context < duration / 2:
+        shortest = (1 - PROMPTS_SHARE) * self.model.specifications.duration
+        if not 0 <= context < shortest / 2:
             raise ValueError(
-                f"context must be from 0 s to less than half of a chunk of {duration:g} s, "
-                f"got {context!r}."
+                f"context must be from 0 s to less than half of a prompted chunk of "
+                f"{shortest:g} s, got {context!r}."
             )
         if not (isinstance(batch_size, Integral) and batch_size >= 1):
             raise ValueError(f"batch_size must be a whole number from 1 up, got {batch_size!r}.")
         self.context = context
         self.batch_size = batch_size
-        self._writer: Writer | None = None
         self._audio = Audio(sample_rate=self.model.hparams.sample_rate, mono="downmix")
 
         self.threshold = Uniform(0.0, 1.0)
@@ -403,6 +404,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             sample_rate=rate,
             duration=model.specifications.duration,
             context=self.context,
+            position_s=model.position_samples / rate,
             bin_s=model.bin_samples / rate,
             num_letters=model.vocabulary.max_speakers,
             threshold=self.threshold,
@@ -413,10 +415,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         )
 
     def write(self, asks: list[Ask]) -> list[Written]:
-        """Write a batch of chunks of the same length; every chunk of every file comes by here."""
-        if self._writer is None or self._writer.model is not self.model:
-            self._writer = Writer(self.model)
-        return self._writer(asks, self.newcomer_bias)
+        """Write a batch of windows of the same length; every chunk of every file comes by here."""
+        return write(self.model, asks, self.newcomer_bias)
 
     def _recordings(self, known_speakers: KnownSpeakers | None) -> dict[str, Tensor]:
         known_speakers = {} if known_speakers is None else known_speakers

@@ -1,13 +1,12 @@
 """Prompts: a few seconds of every person, so that a letter means the same in every chunk.
 
-A prompt is the best stretch of a person so far: confident, long, and with nobody else speaking;
-and another one, from another time, because voices and rooms drift. They are replaced only by
-better ones.
+A prompt is two stretches of a person: what sounds most like everything else that is theirs, is
+long, and has nobody else speaking. They are replaced only by better ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,17 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..models.pix2seq import PROMPT_SLOT_S
+from ..prompting import SILENCE_S
+from .linking import cosines
 from .stitching import Turn, alone
 
-# s; shorter ones say little about a voice, and the model has not been trained with them. All of
-# them together are at most 16 s (both: DESIGN.md, section 4).
-SHORTEST_PROMPT, ALL_PROMPTS = 0.5, 16.0
+# s; shorter ones say little about a voice, longer ones the model has not been trained with
+# (DESIGN.md, section 4).
+SHORTEST_PROMPT, LONGEST_PROMPT = 0.5, 5.0
+# Share of a window that is left to prompts and their silences; the chunk has the rest.
+PROMPTS_SHARE = 0.4
 # s; of silence, after which a person counts half when there are more people than letters. 3.5 %
 # of AMI's turns come after more than that of their speaker's silence (ANCHORS.md, 2.4).
 HALF_LIFE = 60.0
-# s; between two samples of one person, for them to tell anything about drift: one early, one late.
-APART = 60.0
+
+
+NOT_HEARD = torch.zeros(0)  # audio that nobody needs yet
 
 
 class Sample(NamedTuple):
@@ -33,17 +36,19 @@ class Sample(NamedTuple):
 
     waveform : (samples,) Tensor, at the rate of the model
     probability : float, of the turn
+    likeness : float, cosine of the turn and of all else that this person said
     """
 
     start: float
     end: float
     probability: float
     waveform: Tensor
+    likeness: float = 1.0
 
     @property
     def score(self) -> float:
-        """Seconds of certain speech."""
-        return self.probability * (self.end - self.start)
+        """How good a prompt it makes: twice as long is not twice as good."""
+        return self.likeness * (self.end - self.start) ** 0.5
 
 
 @dataclass
@@ -69,20 +74,10 @@ class Person:
 
     @property
     def voice(self) -> list[Sample]:
-        """What the person can be prompted with: enrolled first, then by time."""
-        if self.enrolled is not None:
-            return [self.enrolled, *self.samples[:1]]
+        """What the person can be prompted with: the enrolled voice alone, or what was found."""
+        if self.enrolled is not None:  # what was found may be somebody else's
+            return [self.enrolled]
         return sorted(self.samples, key=lambda sample: sample.start)
-
-
-def stretches(turns: Iterable[Turn], speaker: int) -> Iterator[tuple[float, float, float]]:
-    """(start, end, probability) where `speaker` speaks alone for long enough to make a prompt."""
-    turns = list(turns)
-    for turn in turns:
-        if turn.speaker == speaker:
-            for start, end in alone(turn, turns):
-                if end - start >= SHORTEST_PROMPT:
-                    yield *middle(start, end, PROMPT_SLOT_S), turn.probability
 
 
 def middle(start: float, end: float, longest: float) -> tuple[float, float]:
@@ -91,41 +86,63 @@ def middle(start: float, end: float, longest: float) -> tuple[float, float]:
     return start + surplus / 2, end - surplus / 2
 
 
-def remember(person: Person, turns: list[Turn], listen: Callable[[float, float], Tensor]) -> None:
-    """Take note of what a person said.
+def remember(
+    people: Sequence[Person],
+    turns: Sequence[Turn],
+    listen: Callable[[float, float], Tensor],
+    vectors: np.ndarray | None = None,
+) -> None:
+    """Take note of what people said.
 
     Parameters
     ----------
-    person : Person
-    turns : list of Turn
-        Of everybody, so that overlap is known.
+    people : sequence of Person
+        By number. Their `vector` holds `vectors` already.
+    turns : sequence of Turn
+        Sorted; speakers are numbers of people.
     listen : callable
         (start, end), in seconds -> (samples,) Tensor.
+    vectors : (turns, voice_dim) array, optional
+        Summed voice vectors. Without them, all turns are as much alike.
     """
-    for turn in turns:
-        if turn.speaker == person.number:
+    for rows in together(turns):
+        for row in rows:
+            turn, person = turns[row], people[turns[row].speaker]
             person.speech += turn.end - turn.start
             person.last_heard = max(person.last_heard, turn.end)
-    for start, end, probability in stretches(turns, person.number):
-        if _would_stay(person.samples, start, probability * (end - start)):
-            person.samples = _two_best(
-                [*person.samples, Sample(start, end, probability, listen(start, end).clone())]
-            )
+            likeness = 1.0
+            if vectors is not None:
+                rest = person.vector - vectors[row]
+                likeness = float(cosines(vectors[row : row + 1], rest[None])[0, 0])
+            for start, end in alone(turn, [turns[other] for other in rows]):
+                if end - start >= SHORTEST_PROMPT:
+                    start, end = middle(start, end, LONGEST_PROMPT)
+                    sample = Sample(start, end, turn.probability, NOT_HEARD, likeness)
+                    person.samples = _two_best(person.samples, sample, listen)
 
 
-def _would_stay(samples: list[Sample], start: float, score: float) -> bool:
-    """Whether another sample would be one of the two best: few are worth a copy."""
-    if not samples or score > samples[0].score:
-        return True
-    far = abs(start - samples[0].start) >= APART
-    return far and (len(samples) == 1 or score > samples[1].score)
+def together(turns: Sequence[Turn]) -> Iterator[list[int]]:
+    """Rows of sorted turns between two moments at which nobody speaks."""
+    rows, end = [], -np.inf
+    for row, turn in enumerate(turns):
+        if rows and turn.start >= end:
+            yield rows
+            rows = []
+        rows.append(row)
+        end = max(end, turn.end)
+    if rows:
+        yield rows
 
 
-def _two_best(samples: list[Sample]) -> list[Sample]:
-    """The best, and the best of those far from it in time."""
-    best = max(samples, key=lambda sample: sample.score)
-    far = [sample for sample in samples if abs(sample.start - best.start) >= APART]
-    return [best, max(far, key=lambda sample: sample.score)] if far else [best]
+def _two_best(
+    samples: list[Sample], sample: Sample, listen: Callable[[float, float], Tensor]
+) -> list[Sample]:
+    """The two best of three, the better one first; only what stays is listened to, and copied."""
+    best = sorted([*samples, sample], key=lambda s: s.score, reverse=True)[:2]
+    return [
+        s._replace(waveform=listen(s.start, s.end).clone()) if s.waveform is NOT_HEARD else s
+        for s in best
+    ]
 
 
 def choose(people: Iterable[Person], num_prompts: int, now: float) -> list[Person]:
@@ -155,7 +172,12 @@ def choose(people: Iterable[Person], num_prompts: int, now: float) -> list[Perso
     return sorted(chosen, key=lambda person: person.number)
 
 
-def cut(people: list[Person], sample_rate: int) -> tuple[Tensor, ...]:
+def room_for(window_s: float) -> int:
+    """How many people a window of `window_s` seconds has room for, of the shortest prompts."""
+    return int(PROMPTS_SHARE * window_s / (SHORTEST_PROMPT + SILENCE_S))
+
+
+def cut(people: list[Person], sample_rate: int, window_s: float) -> list[Tensor]:
     """Prompts of people; the more there are, the shorter.
 
     Parameters
@@ -164,13 +186,16 @@ def cut(people: list[Person], sample_rate: int) -> tuple[Tensor, ...]:
         Person k becomes letter k.
     sample_rate : int
         In Hz.
+    window_s : float
+        Of prompts and chunk, in seconds.
 
     Returns
     -------
-    voices : tuple of (samples,) Tensor
+    voices : list of (samples,) Tensor
     """
-    longest = min(PROMPT_SLOT_S, ALL_PROMPTS / max(len(people), 1))
-    return tuple(join(person.voice, longest, sample_rate) for person in people)
+    share_s = PROMPTS_SHARE * window_s / max(len(people), 1)
+    longest = min(LONGEST_PROMPT, share_s - SILENCE_S)
+    return [join(person.voice, longest, sample_rate) for person in people]
 
 
 def join(samples: list[Sample], longest: float, sample_rate: int) -> Tensor:

@@ -76,11 +76,13 @@ class Targets:
     tokens : (batch, length) Tensor, padded after eos
     activity : (batch, frames, speakers) bool Tensor
     people : (batch, speakers) Tensor, training speaker behind each letter, -1 where unknown
+    given : (batch, length) bool Tensor, tokens of prompts, which nobody has to write
     """
 
     tokens: Tensor
     activity: Tensor
     people: Tensor
+    given: Tensor
 
 
 def activity_of(triplets: Sequence[Triplet], num_frames: int, num_speakers: int) -> Tensor:
@@ -105,6 +107,7 @@ def make_targets(
     ----------
     vocabulary : Vocabulary
     turns : per row, list of (start_s, end_s, speaker)
+        The first ones are those of the prompts, in the order of `prompted`.
     prompted : per row, list of speakers
         Prompt k is the voice of that speaker.
     voices : (batch, speakers) Tensor
@@ -119,20 +122,29 @@ def make_targets(
     people = torch.full((batch, vocabulary.max_speakers), -1)
     known = voices.tolist()
     for row in range(batch):
-        triplets, speakers = vocabulary.triplets(turns[row], prompted[row])
+        num_prompts = len(prompted[row])
+        # Apart: a turn that begins the chunk does not go on with the prompt before it.
+        given = vocabulary.given(turn[:2] for turn in turns[row][:num_prompts])
+        triplets, speakers = vocabulary.triplets(turns[row][num_prompts:], prompted[row])
+        triplets = given + triplets
         rows.append(torch.tensor(vocabulary.from_triplets(triplets)))
         activity.append(activity_of(triplets, num_frames, vocabulary.max_speakers))
         for letter, speaker in enumerate(speakers):
             people[row, letter] = known[row][speaker]
     tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=vocabulary.pad)
-    made = (tokens, torch.stack(activity), people)
+    num_given = torch.tensor([3 * len(row) for row in prompted])
+    given = torch.arange(tokens.shape[1]) < num_given[:, None]
+    made = (tokens, torch.stack(activity), people, given)
     return Targets(*(target.to(device, non_blocking=True) for target in made))
 
 
-def corrupt(vocabulary: Vocabulary, tokens: Tensor, objective: Objective, num_bins: int) -> Tensor:
+def corrupt(
+    vocabulary: Vocabulary, tokens: Tensor, given: Tensor, objective: Objective, num_bins: int
+) -> Tensor:
     """Tokens as the model will see its own: some times a little off, some speakers wrong.
 
-    `num_bins` is how many bins the chunk has: no time moves beyond its end.
+    `num_bins` is how many bins the chunk has: no time moves beyond its end. Tokens that are
+    `given`, (batch, length), stay.
     """
     if tokens.shape[1] == 0:  # nobody speaks in the whole batch
         return tokens
@@ -150,18 +162,20 @@ def corrupt(vocabulary: Vocabulary, tokens: Tensor, objective: Objective, num_bi
 
     is_time = (tokens >= v.first_time) & (tokens < v.first_speaker)
     is_speaker = tokens >= v.first_speaker
-    tokens = torch.where(is_time & chosen(objective.time_noise), moved, tokens)
-    return torch.where(is_speaker & chosen(objective.speaker_noise), other, tokens)
+    noisy = torch.where(is_time & chosen(objective.time_noise), moved, tokens)
+    noisy = torch.where(is_speaker & chosen(objective.speaker_noise), other, noisy)
+    return torch.where(given, tokens, noisy)
 
 
 def token_loss(
-    vocabulary: Vocabulary, logits: Tensor, tokens: Tensor, objective: Objective, num_bins: int
+    vocabulary: Vocabulary, logits: Tensor, targets: Targets, objective: Objective, num_bins: int
 ) -> Tensor:
     """Weighted cross-entropy of (batch, length, vocabulary) logits; times are smoothed.
 
-    `num_bins` is how many bins the chunk has: smoothing does not reach beyond its end.
+    `num_bins` is how many bins the chunk has: smoothing does not reach beyond its end. Tokens that
+    are given do not count.
     """
-    v = vocabulary
+    v, tokens = vocabulary, targets.tokens
     log_probability = logits.log_softmax(-1)
     exact = -log_probability.gather(-1, tokens[..., None])[..., 0]  # (batch, length)
 
@@ -179,7 +193,7 @@ def token_loss(
         exact = torch.where(is_time, blurred, exact)
 
     weight = torch.where(tokens == v.eos, objective.eos_weight, 1.0)
-    weight = torch.where(tokens == v.pad, 0.0, weight)
+    weight = torch.where((tokens == v.pad) | targets.given, 0.0, weight)
     return (weight * exact).sum() / weight.sum().clamp(min=1e-6)
 
 

@@ -27,7 +27,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import BinaryEER
 
 from ..decoding import decode
-from ..models.pix2seq import Memory, Prompts
+from ..models.pix2seq import Memory
 from ..simulation import (
     Batch,
     Conversation,
@@ -60,6 +60,7 @@ from .objective import (
     token_loss,
     turns_of,
 )
+from .prompted import begin_with_prompts
 from .real import RealChunk, RealConversations, join
 
 SAMPLE_RATE = 16000  # Hz, of the simulator
@@ -397,6 +398,8 @@ class SyntheticPix2SeqDiarization(Task):
         real = [example for example in examples if isinstance(example, RealChunk)]
         batch = simulator.render(simulated, device) if simulated else None
         batch = join(batch, real) if real else batch
+        if any(batch.prompted):
+            return begin_with_prompts(batch, SAMPLE_RATE, self.model.position_samples)
         return halve(batch, SAMPLE_RATE) if halved else batch
 
     # ---- learning -------------------------------------------------------------------------------
@@ -416,14 +419,12 @@ class SyntheticPix2SeqDiarization(Task):
         """
         model, v = self.model, self.model.vocabulary
         objective = self.objective
-        voices = memory = None
+        memory = None
         # Made first, on the CPU, while a GPU is still busy with what came before.
         num_frames, device = model.num_frames(waveforms.shape[-1]), waveforms.device
         targets = make_targets(v, batch.turns, batch.prompted, batch.voices, num_frames, device)
         if objective.token_weight:
-            if batch.prompts.shape[1]:
-                voices = model.hear(Prompts(batch.prompts, batch.prompt_lengths))
-            memory = model.listen(waveforms, voices)
+            memory = model.listen(waveforms)
             voice_sums, activity = memory.voice_sums, memory.activity
         else:
             voice_sums, activity = model.recognize(waveforms)
@@ -434,18 +435,14 @@ class SyntheticPix2SeqDiarization(Task):
             written = targets.tokens[:, :-1]
             num_bins = memory.bin_keys.shape[1]
             if stage == "train":
-                written = corrupt(v, written, objective, num_bins)
+                written = corrupt(v, written, targets.given[:, :-1], objective, num_bins)
             logits = model.write(written, memory)
-            losses["tokens"] = token_loss(v, logits, targets.tokens, objective, num_bins)
+            losses["tokens"] = token_loss(v, logits, targets, objective, num_bins)
             total = total + objective.token_weight * losses["tokens"]
 
-        # Whose voice is it? Asked of all turns with enough speech of their own, and of all prompts.
+        # Whose voice is it? Asked of all turns with enough speech of their own, prompts included.
         turns = turns_of(v, targets, model.turn_voices(targets.tokens, voice_sums))
         vectors, people, weight = (x.flatten(0, 1) for x in turns)
-        if voices is not None:
-            vectors = torch.cat([vectors, voices.sums[..., :-1].flatten(0, 1)])
-            people = torch.cat([people, targets.people.flatten()])
-            weight = torch.cat([weight, voices.prompted.float().flatten()])
         if stage == "train":
             losses["contrast"] = model.loss_func.contrast(vectors, people, weight)
             losses["voice"], losses["voice_accuracy"] = model.loss_func(vectors, people, weight)

@@ -31,7 +31,7 @@ from pyannote_drz.pipelines.offline import Heard, hear_again, in_file, named, st
 from pyannote_drz.pipelines.output import annotate
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
 from pyannote_drz.pipelines.prompts import Person, remember
-from pyannote_drz.pipelines.stitching import Turn, merge, split
+from pyannote_drz.pipelines.stitching import Turn, merge
 
 BLOCK_S = 300.0  # s; joined meetings take turns of that length
 ENROLLED_S = 120.0  # s; that much of a meeting is where recordings of its people are cut from
@@ -120,16 +120,12 @@ HEAD = (
 def chunkwise(pipeline: Pix2SeqDiarization, meeting: Meeting) -> tuple[Annotation, Annotation]:
     """Pass 1 alone: letters as they are, and letters of each chunk mapped as well as possible."""
     settings, rate = pipeline.settings, pipeline.settings.sample_rate
-    chunks = split(
-        len(meeting.waveform), round(settings.duration * rate), round(settings.context * rate)
-    )
+    chunks = settings.split(len(meeting.waveform), settings.duration)
 
     def listen():
         letters = settings.num_letters
         return (
-            yield Step(
-                "chunks", [Ask(meeting.waveform[c.start : c.stop], (), letters) for c in chunks]
-            )
+            yield Step("chunks", [Ask(meeting.waveform[c.start : c.stop], letters) for c in chunks])
         )
 
     (written,) = run([(listen(), quiet)], pipeline.write, pipeline.batch_size)
@@ -158,26 +154,18 @@ def oracle(pipeline: Pix2SeqDiarization, meeting: Meeting) -> Annotation:
     """Pass 2 with prompts cut by the reference."""
     settings, rate = pipeline.settings, pipeline.settings.sample_rate
     labels = meeting.reference.labels()
-    turns = [
+    turns = sorted(
         Turn(segment.start, segment.end, labels.index(label), 1.0)
         for segment, _, label in meeting.reference.itertracks(yield_label=True)
-    ]
+    )
 
     def cut(start: float, end: float) -> Tensor:
         return meeting.waveform[round(start * rate) : round(end * rate)]
 
     people = [Person(number) for number in range(len(labels))]
-    for person in people:
-        remember(person, turns, cut)
-    chunks = split(
-        len(meeting.waveform), round(settings.duration * rate), round(settings.context * rate)
-    )
-    true = []
-    for chunk in chunks:
-        inside = [t for t in turns if t.end > chunk.start / rate and t.start < chunk.stop / rate]
-        true.append(Heard(inside, torch.zeros(len(inside), 1).numpy()))
-    job = hear_again(meeting.waveform, chunks, true, people, settings)
-    (heard,) = run([(job, quiet)], pipeline.write, pipeline.batch_size)
+    remember(people, turns, cut)
+    job = hear_again(meeting.waveform, turns, people, settings)
+    ((chunks, heard),) = run([(job, quiet)], pipeline.write, pipeline.batch_size)
     told = [turn for part in stitch(chunks, heard, settings) for turn in part]
     told = merge(told, settings.min_duration_off)
     return annotate(told, dict(enumerate(labels)), meeting.uri)

@@ -31,7 +31,7 @@ stage short model=Pix2SeqDiarizer model.num_layers=6 model.dropout=0.0 \
     task.objective='{contrast_weight: 0.3, voice_weight: 0.3}' \
     optimizer.lr=8e-4 trainer.max_steps=4000 seed=1
 stage long model=Pretrained model.checkpoint="$runs/short/best.ckpt" \
-    task.duration=30 task.min_duration=8 task.batch_size=8 task.prompt_ratio=0.4 \
+    task.duration=30 task.min_duration=8 task.batch_size=8 task.prompt_ratio=0.5 \
     task.halves_ratio=0.4 task.objective='{contrast_weight: 0.5, voice_weight: 0.5}' \
     optimizer.lr=7e-4 trainer.max_time=00:02:05:00 seed=31
 

@@ -33,7 +33,7 @@ stage() {  # NAME MINUTES KEY=VALUE …
         protocol=Voices.SpeakerDiarization.Voices task.real=X.SpeakerDiarization.Development \
         task=SyntheticPix2SeqDiarization task.speeds=[0.85,0.93,1.08,1.17] \
         task.scripts="$data/ami/only_words/rttms/train" task.scripts_ratio=0.6 \
-        task.fitted_ratio=0.2 task.prompt_ratio=0.25 task.simulation='{empty_share: 0.08}' \
+        task.fitted_ratio=0.2 task.simulation='{empty_share: 0.08}' \
         task.noise="$data/noise/manifest.csv" \
         task.render=device task.num_workers="$workers" task.chunks_per_epoch=64000 \
         task.validation_conversations=32 \
@@ -51,14 +51,15 @@ if [[ -n "${INIT:-}" ]]; then
 fi
 if [[ " $stages " == *" short "* ]]; then
     stage short "${SHORT_MINUTES:-$((minutes / 3))}" \
-        task.duration=12 task.min_duration=4 task.batch_size=256 \
+        task.duration=12 task.min_duration=4 task.batch_size=256 task.prompt_ratio=0.25 \
         task.objective='{contrast_weight: 0.3, voice_weight: 0.3}' \
         optimizer.lr=1e-3 seed=1 "${model[@]}" "$@"
     model=(model=Pretrained model.checkpoint="$runs/short/best.ckpt")
 fi
 if [[ " $stages " == *" long "* ]]; then
     stage long "${LONG_MINUTES:-$((minutes - minutes / 3))}" \
-        task.duration=30 task.min_duration=8 task.batch_size=128 task.halves_ratio=0.4 \
+        task.duration=30 task.min_duration=8 task.batch_size=128 task.prompt_ratio=0.5 \
+        task.halves_ratio=0.4 \
         task.objective='{contrast_weight: 0.5, voice_weight: 0.5}' \
         optimizer.lr=7e-4 seed=31 "${model[@]}" "$@"
     echo "package it: python recipes/synthetic/package.py $runs/long/best.ckpt FOLDER --context 2"
