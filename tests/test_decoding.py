@@ -5,7 +5,7 @@ import torch
 from pyannote.audio.core.task import Problem, Resolution, Specifications
 
 from pyannote_drz.decoding import decode, transcribe
-from pyannote_drz.models.pix2seq import Pix2SeqDiarizer, Prompts
+from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
 
 SAMPLE_RATE = 16000
 CHUNK_S = 2.0
@@ -55,31 +55,40 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return gains[..., segment] * (x + tilt[..., segment] * x.roll(1, -1))
 
 
-LENGTHS = [[8000, 4000, 0], [9001, 0, 0], [0, 0, 0], [1280, 3000, 6543]]
-NUM_PROMPTED = [2, 1, 0, 3]
+# Turns of prompts, (start bin, end bin, speaker): two, one, none, three.
+PROMPTS = [
+    [(0, 15, 0), (20, 32, 1)],
+    [(0, 25, 0)],
+    [],
+    [(0, 5, 0), (8, 16, 1), (20, 40, 2)],
+]
+
+
+def given_of(model, prompts) -> list[list[int]]:
+    """Tokens of prompts, without <eos>."""
+    return [model.vocabulary.from_triplets(triplets)[:-1] for triplets in prompts]
+
+
+@pytest.fixture(scope="module", params=["nothing given", "prompts given"])
+def prompts(request) -> list[list[tuple[int, int, int]]]:
+    return PROMPTS if request.param == "prompts given" else [[]] * 4
 
 
 @pytest.fixture(scope="module")
-def prompts() -> Prompts:
-    lengths = torch.tensor(LENGTHS)
-    waveforms = noise(4, 3, 9001, seed=7) * (torch.arange(9001) < lengths[..., None])
-    return Prompts(waveforms, lengths)
+def given(model, prompts) -> list[list[int]] | None:
+    return given_of(model, prompts) if any(prompts) else None
 
 
-@pytest.fixture(scope="module", params=["without prompts", "with prompts"])
-def memory(request, model, prompts):
+@pytest.fixture(scope="module")
+def memory(model):
     with torch.inference_mode():
-        voices = model.hear(prompts) if request.param == "with prompts" else None
-        return model.listen(noise(4, CHUNK), voices)
+        return model.listen(noise(4, CHUNK))
 
 
 def full_log_probabilities(model, memory, tokens):
     """Of written tokens, by one forward without a cache, among what the grammar allows."""
     batch, length = tokens.shape
-    num_prompted = None if memory.voices is None else memory.voices.prompted.sum(1)
-    grammar = model.vocabulary.grammar(
-        batch, num_bins=memory.bin_keys.shape[1], num_prompted=num_prompted
-    )
+    grammar = model.vocabulary.grammar(batch, num_bins=memory.bin_keys.shape[1])
     with torch.inference_mode():
         logits = model.write(tokens, memory)[:, :-1]
         log_probabilities = []
@@ -98,9 +107,10 @@ def rows(model, decoded) -> list[list[tuple[int, int, int]]]:
 # ---- what is written ----------------------------------------------------------------------------
 
 
-def test_writes_something(model, memory):
+def test_writes_something(model, memory, prompts, given):
     """Other tests would hold for a model that has nothing to say."""
-    lengths = [len(triplets) for triplets in rows(model, decode(model, memory))]
+    triplets = rows(model, decode(model, memory, given=given))
+    lengths = [len(row) - len(first) for row, first in zip(triplets, prompts, strict=True)]
     assert max(lengths) >= 3
     assert len(set(lengths)) > 1
 
@@ -110,16 +120,44 @@ def test_greedy_takes_the_best(model, memory):
     decoded = decode(model, memory)
     with torch.inference_mode():
         logits = model.write(decoded.tokens[:, :0], memory)[:, 0]
-    num_prompted = None if memory.voices is None else memory.voices.prompted.sum(1)
-    allowed = model.vocabulary.grammar(4, num_bins=101, num_prompted=num_prompted).mask()
+    allowed = model.vocabulary.grammar(4, num_bins=101).mask()
     assert (logits.masked_fill(~allowed, -1e9).argmax(1) == decoded.tokens[:, 0]).all()
 
 
+@pytest.mark.parametrize("temperature", [0.0, 3.0])
+def test_what_is_given_stays(model, memory, temperature):
+    generator = torch.Generator().manual_seed(0)
+    given = given_of(model, PROMPTS)
+    decoded = decode(model, memory, temperature=temperature, generator=generator, given=given)
+    for triplets, first in zip(rows(model, decoded), PROMPTS, strict=True):
+        assert triplets[: len(first)] == first
+    assert decoded.tokens.tolist() != decode(model, memory).tokens.tolist()
+
+
+def test_nothing_given_is_as_without(model, memory):
+    without, nothing = decode(model, memory), decode(model, memory, given=[[], [], [], []])
+    assert nothing.tokens.equal(without.tokens)
+    assert nothing.probabilities.equal(without.probabilities)
+
+
+def test_what_was_written_can_be_given(model, memory):
+    """Greedy writing goes on from there just as it did."""
+    written = rows(model, decode(model, memory))
+    first = [triplets[:2] for triplets in written]
+    assert rows(model, decode(model, memory, given=given_of(model, first))) == written
+
+
+def test_what_is_given_is_as_probable_as_the_model_says(model, memory):
+    """Not certain: the probability of a prompt tells how well it is understood."""
+    decoded = decode(model, memory, given=given_of(model, PROMPTS))
+    for row, first in enumerate(PROMPTS):
+        assert (decoded.probabilities[row, : 3 * len(first)] < 1 - 1e-6).any() or not first
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_cached_equals_full_forward(model, memory, temperature):
-    decoded = decode(
-        model, memory, temperature=temperature, generator=torch.Generator().manual_seed(0)
-    )
+def test_cached_equals_full_forward(model, memory, given, temperature):
+    generator = torch.Generator().manual_seed(0)
+    decoded = decode(model, memory, temperature=temperature, generator=generator, given=given)
     torch.testing.assert_close(
         decoded.probabilities.log(),
         full_log_probabilities(model, memory, decoded.tokens),
@@ -130,7 +168,7 @@ def test_cached_equals_full_forward(model, memory, temperature):
 def test_cached_equals_full_forward_to_the_very_end(chatterbox):
     """All 64 triplets."""
     with torch.inference_mode():
-        memory = chatterbox.listen(noise(1, 10 * SAMPLE_RATE))
+        memory = chatterbox.listen(noise(1, 20 * SAMPLE_RATE))
     decoded = decode(chatterbox, memory)
     assert decoded.tokens.shape == (1, 193)
     torch.testing.assert_close(
@@ -140,10 +178,10 @@ def test_cached_equals_full_forward_to_the_very_end(chatterbox):
     )  # fmt: skip
 
 
-def test_sequences_end(model, chatterbox, memory):
+def test_sequences_end(model, chatterbox, memory, given):
     v = model.vocabulary
     for writer in (model, chatterbox):
-        decoded = decode(writer, memory)
+        decoded = decode(writer, memory, given=given)
         assert decoded.tokens.dtype == torch.long
         assert decoded.tokens.shape == decoded.probabilities.shape
         assert decoded.tokens.shape[1] <= v.max_tokens
@@ -155,15 +193,15 @@ def test_sequences_end(model, chatterbox, memory):
         assert (decoded.tokens[:, -1] == v.eos).any()  # not longer than the longest
 
 
-def test_probabilities(model, memory):
-    probabilities = decode(model, memory).probabilities
+def test_probabilities(model, memory, given):
+    probabilities = decode(model, memory, given=given).probabilities
     assert (probabilities > 0).all() and (probabilities <= 1 + 1e-6).all()
     assert probabilities.min() < 0.9
 
 
-def test_what_is_written_can_be_read(chatterbox, memory):
+def test_what_is_written_can_be_read(chatterbox, memory, given):
     v = chatterbox.vocabulary
-    for tokens in decode(chatterbox, memory).tokens.tolist():
+    for tokens in decode(chatterbox, memory, given=given).tokens.tolist():
         triplets = v.to_triplets(tokens)
         assert triplets == sorted(set(triplets))
         assert set(v.decode(tokens).labels()) <= set(v.letters)
@@ -173,17 +211,12 @@ def test_what_is_written_can_be_read(chatterbox, memory):
 
 
 @pytest.mark.parametrize("row", range(4))
-@pytest.mark.parametrize("with_prompts", [False, True])
-def test_batch_equals_its_rows(model, prompts, row, with_prompts):
-    waveforms = noise(4, CHUNK)
-    together = transcribe(model, waveforms, prompts if with_prompts else None)
-    alone = None
-    if with_prompts and NUM_PROMPTED[row]:
-        alone = Prompts(
-            prompts.waveforms[row : row + 1, : NUM_PROMPTED[row], : max(LENGTHS[row])],
-            prompts.lengths[row : row + 1, : NUM_PROMPTED[row]],
-        )
-    expected = transcribe(model, waveforms[row : row + 1], alone)
+def test_batch_equals_its_rows(model, memory, given, row):
+    """Also where rows have different numbers of prompts."""
+    together = decode(model, memory, given=given)
+    with torch.inference_mode():
+        alone = model.listen(noise(4, CHUNK)[row : row + 1])
+    expected = decode(model, alone, given=given and given[row : row + 1])
     length = expected.tokens.shape[1]
     assert together.tokens[row, :length].tolist() == expected.tokens[0].tolist()
     torch.testing.assert_close(
@@ -199,11 +232,9 @@ def test_decoding_leaves_the_memory_alone(model, memory):
     assert all(a.equal(b) for a, b in zip(keys, memory.keys, strict=True))
 
 
-def test_transcribe_is_listen_and_decode(model, prompts):
-    with torch.inference_mode():
-        memory = model.listen(noise(4, CHUNK), model.hear(prompts))
+def test_transcribe_is_listen_and_decode(model, memory):
     expected = decode(model, memory, max_speakers=3)
-    actual = transcribe(model, noise(4, CHUNK), prompts, max_speakers=3)
+    actual = transcribe(model, noise(4, CHUNK), max_speakers=3)
     assert actual.tokens.equal(expected.tokens)
 
 
@@ -256,16 +287,15 @@ def test_max_speakers(chatterbox, max_speakers):
         assert {speaker for _, _, speaker in triplets} <= set(range(max_speakers))
 
 
-def test_newcomers(model, memory):
+def test_newcomers(model, memory, prompts, given):
     """Welcome, everybody is new as long as letters last."""
-    known = [0] * 4 if memory.voices is None else NUM_PROMPTED
-    welcome = rows(model, decode(model, memory, newcomer_bias=100.0))
-    for triplets, num_prompted in zip(welcome, known, strict=True):
-        new = [k for *_, k in triplets][: model.vocabulary.max_speakers - num_prompted]
-        assert new == list(range(num_prompted, num_prompted + len(new)))
-    assert any(welcome)
-    if memory.voices is not None:  # else this model does so by itself
-        assert welcome != rows(model, decode(model, memory))
+    welcome = rows(model, decode(model, memory, newcomer_bias=100.0, given=given))
+    for triplets, first in zip(welcome, prompts, strict=True):
+        letters = [k for *_, k in triplets][: model.vocabulary.max_speakers]
+        assert letters == list(range(len(letters)))
+        assert triplets[: len(first)] == first
+    if given:  # else this model does so by itself
+        assert welcome != rows(model, decode(model, memory, given=given))
 
 
 def test_max_speakers_of_each_chunk(chatterbox):
@@ -277,17 +307,19 @@ def test_max_speakers_of_each_chunk(chatterbox):
         assert {speaker for _, _, speaker in triplets} <= set(range(limit))
 
 
-def test_letters_come_in_order_after_those_of_prompts(chatterbox, prompts):
-    decoded = transcribe(chatterbox, noise(4, CHUNK), prompts)
-    for used, triplets in zip(NUM_PROMPTED, rows(chatterbox, decoded), strict=True):
-        for _, _, speaker in triplets:
+def test_letters_come_in_order_after_those_of_prompts(chatterbox, memory):
+    decoded = decode(chatterbox, memory, given=given_of(chatterbox, PROMPTS))
+    for first, triplets in zip(PROMPTS, rows(chatterbox, decoded), strict=True):
+        used = len(first)
+        for _, _, speaker in triplets[len(first) :]:
             assert speaker <= used
             used = max(used, speaker + 1)
 
 
-def test_where_prompts_take_all_letters_only_they_speak(chatterbox, prompts):
-    decoded = transcribe(chatterbox, noise(4, CHUNK), prompts, max_speakers=3)
-    assert {s for triplets in rows(chatterbox, decoded) for _, _, s in triplets} <= {0, 1, 2}
+def test_where_prompts_take_all_letters_only_they_speak(chatterbox, memory):
+    given = given_of(chatterbox, PROMPTS)
+    decoded = decode(chatterbox, memory, max_speakers=3, given=given)
+    assert {s for triplets in rows(chatterbox, decoded) for _, _, s in triplets} == {0, 1, 2}
 
 
 @pytest.mark.parametrize("num_samples", [1, 1280, 8000, 20001])
@@ -313,21 +345,28 @@ def test_silence(model):
     assert decoded.tokens[0].tolist() == decoded.tokens[1].tolist()
 
 
-def test_empty_only_if_more_probable_than_not():
+@pytest.mark.parametrize("first", [[], [(0, 15, 0), (20, 32, 1)]], ids=["alone", "prompted"])
+def test_empty_only_if_more_probable_than_not(first):
     """<eos> is the most probable single token both times: starts are spread over many bins."""
     model = tiny_model()
     memory = model.listen(noise(1, CHUNK))
     v = model.vocabulary
+    (tokens,) = given = given_of(model, [first])
+    grammar = v.grammar(1, num_bins=101)
+    for token in tokens:
+        grammar.advance(torch.tensor([token]))
+    starts = grammar.mask()[0]
+    starts[v.eos] = False
     with torch.inference_mode():
-        logits = model.write(torch.zeros(1, 0, dtype=torch.long), memory)[0, 0]
-        speech = logits[v.times].logsumexp(0)
-        assert logits[v.times].max() < speech - 1  # starts are spread over bins
+        logits = model.write(torch.tensor([tokens], dtype=torch.long), memory)[0, -1]
+        speech = logits[starts].logsumexp(0)
+        assert logits[starts].max() < speech - 1  # starts are spread over bins
         for share, is_empty in ((0.4, False), (0.6, True)):
             quiet = tiny_model()
             wanted = speech + torch.tensor(share / (1 - share)).log()
             quiet.end_or_pad.bias[1] += wanted - logits[v.eos]
-            first = decode(quiet, quiet.listen(noise(1, CHUNK))).tokens[0, 0]
-            assert (first == v.eos) == is_empty
+            decoded = decode(quiet, quiet.listen(noise(1, CHUNK)), given=given)
+            assert (decoded.tokens[0, len(tokens)] == v.eos) == is_empty
 
 
 def test_bad_temperature(model, memory):
@@ -341,9 +380,29 @@ def test_bad_max_speakers(model, memory, max_speakers):
         decode(model, memory, max_speakers=max_speakers)
 
 
-def test_fewer_speakers_than_prompts(model, prompts):
-    with pytest.raises(ValueError, match="3"):
-        transcribe(model, noise(4, CHUNK), prompts, max_speakers=2)
+def test_fewer_speakers_than_prompts(model, memory):
+    given = given_of(model, PROMPTS)
+    decode(model, memory, max_speakers=3, given=given)
+    with pytest.raises(ValueError, match="breaks the grammar at token 8"):  # C, of the last row
+        decode(model, memory, max_speakers=2, given=given)
+
+
+@pytest.mark.parametrize(
+    "first, token",
+    [
+        ([(0, 10, 1)], 2),  # B before A
+        ([(0, 10, 0), (20, 30, 2)], 5),  # C before B
+        ([(20, 30, 0), (0, 10, 1)], 3),  # back in time
+        ([(0, 10, 0), (0, 10, 0)], 5),  # twice the same
+        ([(10, 10, 0)], 1),  # ends when it starts
+        ([(0, 101, 0)], 1),  # beyond the end of the chunk
+    ],
+)
+def test_what_breaks_the_grammar_cannot_be_given(model, memory, first, token):
+    """In whatever row it is."""
+    rows = [[], [(0, 10, 0)], first, []]
+    with pytest.raises(ValueError, match=f"breaks the grammar at token {token}"):
+        decode(model, memory, given=given_of(model, rows))
 
 
 def test_more_speakers_than_letters(chatterbox):

@@ -39,6 +39,28 @@ coarse_turns = st.tuples(st.integers(-1, 8), st.integers(1, 6), st.sampled_from(
 conversations = st.one_of(st.lists(turns, max_size=40), st.lists(coarse_turns, max_size=40))
 
 
+# Seconds of prompts; those of eight people leave room for half of a chunk.
+prompt_lengths = st.lists(st.floats(0.1, 1.5), max_size=8)
+
+
+def prompt_spans(lengths: list[float]) -> list[tuple[float, float]]:
+    """(start, end) of prompts of that many seconds, each with its 200 ms of silence."""
+    spans, at = [], 0.0
+    for length in lengths:
+        spans.append((at, at + length))
+        at += length + 0.2
+    return spans
+
+
+def window(conversation: list[tuple], labels: list, lengths: list[float]) -> list[int]:
+    """Tokens of a window: prompts, as many as there are lengths, and then a conversation."""
+    spans = prompt_spans(lengths)
+    begin = spans[-1][1] + 0.2 if spans else 0.0
+    turns = [(begin + max(s, 0.0), begin + e, label) for s, e, label in conversation if e > 0]
+    triplets, _ = VOCABULARY.triplets(turns, labels[: len(spans)])
+    return VOCABULARY.from_triplets(VOCABULARY.given(spans) + triplets)
+
+
 def forbidden(vocabulary: Vocabulary, sequences: list[list[int]], **grammar) -> list[tuple]:
     """(row, step, token) of all tokens that the grammar forbids, each where it first occurs."""
     if not sequences:
@@ -172,6 +194,16 @@ def test_prompted_labels_own_the_first_letters():
 def test_prompted_twice():
     with pytest.raises(ValueError, match="bob"):
         VOCABULARY.encode(Annotation(), prompted=["bob", "bob"])
+
+
+@given(prompt_lengths)
+def test_prompts_are_given_as_if_the_conversation_had_begun_so(lengths):
+    spans = prompt_spans(lengths)
+    turns = [(*span, speaker) for speaker, span in enumerate(spans)]
+    triplets = VOCABULARY.given(spans)
+    assert (triplets, list(range(len(spans)))) == VOCABULARY.triplets(turns)
+    for (start, end, _), span in zip(triplets, spans, strict=True):
+        assert (start * RESOLUTION, end * RESOLUTION) == pytest.approx(span, abs=0.501 * RESOLUTION)
 
 
 def test_clipping():
@@ -319,17 +351,12 @@ def test_bad_tokens(tokens, value):
 
 @settings(max_examples=30)
 @given(
-    st.lists(conversations, min_size=1, max_size=4),
+    st.lists(st.tuples(conversations, prompt_lengths), min_size=1, max_size=4),
     st.permutations("zyxwvuts"),
-    st.lists(st.integers(0, 8), min_size=4, max_size=4),
 )
-def test_what_is_encoded_is_allowed(batch, labels, num_prompted):
-    num_prompted = num_prompted[: len(batch)]
-    sequences = [
-        VOCABULARY.encode(annotate(*turns), labels[:n])
-        for turns, n in zip(batch, num_prompted, strict=True)
-    ]
-    assert not forbidden(VOCABULARY, sequences, num_prompted=torch.tensor(num_prompted))
+def test_what_is_encoded_is_allowed(batch, labels):
+    """Chunks with and without prompts, side by side."""
+    assert not forbidden(VOCABULARY, [window(turns, labels, lengths) for turns, lengths in batch])
 
 
 def test_most_triplets_are_allowed():
@@ -343,29 +370,26 @@ def test_real_windows(shared, step):
     rttms = sorted((shared / "ami" / "only_words" / "rttms" / "dev").glob("*.rttm"))
     if not rttms:
         pytest.skip(f"no AMI references in {shared}")
-    sequences, num_prompted = [], []
+    sequences = []
     for rttm in rttms:
         (reference,) = load_rttm(rttm).values()
         labels = reference.labels()
         tracks = list(reference.itertracks(yield_label=True))
         for i in range(int(reference.get_timeline().extent().end / step) + 1):
-            window = Segment(i * step, i * step + DURATION)
-            turns = annotate(
-                *(
-                    (segment.start - window.start, segment.end - window.start, label)
-                    for segment, _, label in tracks
-                    if segment.intersects(window)
-                )
-            )
+            heard = Segment(i * step, i * step + DURATION)
+            turns = [
+                (segment.start - heard.start, segment.end - heard.start, label)
+                for segment, _, label in tracks
+                if segment.intersects(heard)
+            ]
             prompted = labels[: i % 5]
-            tokens = VOCABULARY.encode(turns, prompted)
+            tokens = VOCABULARY.encode(annotate(*turns), prompted)
             letters = VOCABULARY.letters[: len(prompted)]
             assert VOCABULARY.encode(VOCABULARY.decode(tokens), letters) == tokens
-            sequences.append(tokens)
-            num_prompted.append(len(prompted))
+            sequences.append(window(turns, labels, [0.5] * len(prompted)))
     assert len(sequences) > 1000
     assert max(map(len, sequences)) <= 3 * 32 + 1  # ANCHORS.md: 27 at most; room to spare
-    assert not forbidden(VOCABULARY, sequences, num_prompted=torch.tensor(num_prompted))
+    assert not forbidden(VOCABULARY, sequences)
 
 
 def all_sentences(vocabulary: Vocabulary, **grammar) -> set[tuple]:
@@ -385,11 +409,9 @@ def all_sentences(vocabulary: Vocabulary, **grammar) -> set[tuple]:
     return sentences
 
 
-@pytest.mark.parametrize(
-    "max_speakers, num_prompted", [(1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1), (3, 2)]
-)
+@pytest.mark.parametrize("max_speakers", [1, 2, 3])
 @pytest.mark.parametrize("num_bins", [1, 2, 3])
-def test_grammar_is_the_language(num_bins, max_speakers, num_prompted):
+def test_grammar_is_the_language(num_bins, max_speakers):
     """All strictly increasing lists of triplets where letters come in order, and nothing else."""
     vocabulary = Vocabulary(duration=0.08, resolution=0.02, max_speakers=3)
     spans = itertools.combinations(range(num_bins), 2)
@@ -397,16 +419,14 @@ def test_grammar_is_the_language(num_bins, max_speakers, num_prompted):
     expected = set()
     for chosen in itertools.product([False, True], repeat=len(triplets)):
         sentence = list(itertools.compress(triplets, chosen))
-        used = num_prompted
+        used = 0
         for _, _, speaker in sentence:
             if speaker > used:
                 break
             used = max(used, speaker + 1)
         else:
             expected.add(tuple(vocabulary.from_triplets(sentence)))
-    actual = all_sentences(
-        vocabulary, num_bins=num_bins, num_prompted=num_prompted, max_speakers=max_speakers
-    )
+    actual = all_sentences(vocabulary, num_bins=num_bins, max_speakers=max_speakers)
     assert actual == expected
 
 
@@ -424,43 +444,37 @@ STRATEGIES = {
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
 def test_adversarial_walks(strategy):
     """Whoever never says <eos> by choice is made to, and what was written can be read."""
-    cases = list(itertools.product([1, 2, 3, 4, 9, 30, 1501], [1, 2, 3, 8], [0, 1, 2, 8]))
-    cases = [case for case in cases if case[2] <= case[1]]
-    num_bins, max_speakers, num_prompted = torch.tensor(cases).T
-    grammar = VOCABULARY.grammar(len(cases), num_bins, num_prompted, max_speakers)
+    cases = list(itertools.product([1, 2, 3, 4, 9, 30, 1501], [1, 2, 3, 8]))
+    num_bins, max_speakers = torch.tensor(cases).T
+    grammar = VOCABULARY.grammar(len(cases), num_bins, max_speakers)
     for case, tokens in zip(cases, walk(grammar, strategy), strict=True):
         check_walk(tokens, *case)
 
 
-def check_walk(tokens: list[int], num_bins: int, max_speakers: int, num_prompted: int):
+def check_walk(tokens: list[int], num_bins: int, max_speakers: int):
     triplets = VOCABULARY.to_triplets(tokens)
     assert len(VOCABULARY.decode(tokens)) <= len(triplets) <= MAX_TRIPLETS
     assert triplets == sorted(set(triplets))  # strictly increasing: nothing is said twice
-    used = num_prompted
+    used = 0
     for _, end, speaker in triplets:
         assert end < num_bins
         assert speaker <= used
         used = max(used, speaker + 1)
-    assert used <= max(max_speakers, num_prompted)
+    assert used <= max_speakers
     body = VOCABULARY.from_triplets(triplets)
     assert tokens == body + [VOCABULARY.pad] * (len(tokens) - len(body))
 
 
 @settings(max_examples=30)
 @given(
-    st.lists(
-        st.tuples(st.integers(1, 40), st.integers(1, 8), st.integers(0, 8)),
-        min_size=1,
-        max_size=8,
-    ),
+    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 8)), min_size=1, max_size=8),
     st.integers(0, 2**32),
     st.booleans(),
 )
 def test_random_walks(cases, seed, chatty):
-    cases = [(bins, letters, min(prompts, letters)) for bins, letters, prompts in cases]
     generator = torch.Generator().manual_seed(seed)
-    num_bins, max_speakers, num_prompted = torch.tensor(cases).T
-    grammar = VOCABULARY.grammar(len(cases), num_bins, num_prompted, max_speakers)
+    num_bins, max_speakers = torch.tensor(cases).T
+    grammar = VOCABULARY.grammar(len(cases), num_bins, max_speakers)
 
     def choose(allowed, step):
         weights = (talkative(allowed) if chatty else allowed).float()
@@ -471,16 +485,16 @@ def test_random_walks(cases, seed, chatty):
 
 
 def test_rows_are_independent():
-    cases = [(2, 1, 0), (30, 8, 3), (1501, 4, 4), (9, 2, 1)]
-    num_bins, max_speakers, num_prompted = torch.tensor(cases).T
+    cases = [(2, 1), (30, 8), (1501, 4), (9, 2)]
+    num_bins, max_speakers = torch.tensor(cases).T
 
     def pick(allowed, step):  # depends on its own row only
         return (talkative(allowed).float() * ((torch.arange(len(VOCABULARY)) * 31 + step) % 17 + 1)
                 ).argmax(1)  # fmt: skip
 
-    together = walk(VOCABULARY.grammar(4, num_bins, num_prompted, max_speakers), pick)
-    for row, (bins, letters, prompts) in enumerate(cases):
-        (alone,) = walk(VOCABULARY.grammar(1, bins, prompts, letters), pick)
+    together = walk(VOCABULARY.grammar(4, num_bins, max_speakers), pick)
+    for row, (bins, letters) in enumerate(cases):
+        (alone,) = walk(VOCABULARY.grammar(1, bins, letters), pick)
         assert together[row][: len(alone)] == alone
         assert set(together[row][len(alone) :]) <= {VOCABULARY.pad}
 
@@ -498,7 +512,6 @@ def test_end_is_allowed_where_a_triplet_may_begin():
     "wrong, value",
     [
         ({"max_speakers": 0}, "0"),
-        ({"max_speakers": 2, "num_prompted": 3}, "3"),
         ({"max_speakers": torch.tensor([8, 0])}, "8, 0"),
     ],
 )

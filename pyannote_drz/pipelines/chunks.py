@@ -159,7 +159,7 @@ def write(model: Pix2SeqDiarizer, asks: list[Ask], newcomer_bias: float = 0.0) -
         turns = [
             turn._replace(start=max(turn.start - begin_s, 0.0), end=turn.end - begin_s)
             for turn in turns[len(ask.prompts.spans) :]
-            if turn.end > begin_s
+            if turn.end > begin_s + vocabulary.resolution / 2  # not by rounding
         ]
         turns = without_unison(turns)
         voices = voices_of(turns, sums, position_s)

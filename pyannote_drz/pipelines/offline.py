@@ -170,7 +170,8 @@ def diarize(
     present = [person for person in people if person.speech > 0]
     hook("people", [person.number for person in present])
 
-    if settings.num_passes > 1 and any(person.voice for person in present):
+    # A file of one chunk has nobody to keep apart from chunk to chunk.
+    if settings.num_passes > 1 and len(chunks) > 1 and any(p.voice for p in present):
         chunks, heard = yield from hear_again(waveform, turns, present, settings)
         emitted = stitch(chunks, heard, settings)
         turns = merge((turn for some in emitted for turn in some), settings.min_duration_off)
@@ -297,7 +298,7 @@ def _prompted(
         numbers = tuple(p.number for p in chosen)
         if numbers not in prompts:
             prompts[numbers] = settings.prompts(chosen)
-        num_letters = min(len(chosen) + others, settings.num_letters)
+        num_letters = max(1, min(len(chosen) + others, settings.num_letters))
         asks.append(Ask(waveform[chunk.start : chunk.stop], num_letters, prompts[numbers]))
         prompted.append(list(numbers))
     return asks, prompted

@@ -58,8 +58,8 @@ class Remembered:
     @staticmethod
     def key(ask: Ask) -> bytes:
         """Fingerprint of all that the answer depends on."""
-        key = hashlib.blake2b(repr((ask.max_speakers, [len(p) for p in ask.prompts])).encode())
-        for samples in (ask.waveform, *ask.prompts):
+        key = hashlib.blake2b(repr((ask.max_speakers, ask.prompts.spans)).encode())
+        for samples in (ask.waveform, ask.prompts.waveform):
             key.update(samples.contiguous().cpu().numpy())
         return key.digest()
 

@@ -8,8 +8,7 @@ import torch
 from pyannote.audio import Inference, Model
 from pyannote.audio.core.task import Problem, Resolution, Specifications
 
-from pyannote_drz.models.blocks import rotary
-from pyannote_drz.models.pix2seq import IMPOSSIBLE, WORDS_AT_S, Pix2SeqDiarizer, Prompts
+from pyannote_drz.models.pix2seq import IMPOSSIBLE, WORDS_AT_S, Pix2SeqDiarizer
 from pyannote_drz.tokens import Vocabulary
 
 SAMPLE_RATE = 16000
@@ -70,14 +69,6 @@ def random_tokens(vocabulary: Vocabulary, batch: int, num_turns: int, seconds: f
          vocabulary.first_speaker + speaker], dim=-1,
     )  # fmt: skip
     return triplets.flatten(1)
-
-
-def random_prompts(lengths: list[list[int]], seed: int = 7) -> Prompts:
-    """Voices of that many samples, zero-padded."""
-    lengths = torch.tensor(lengths)
-    longest = max(int(lengths.max()), 1)
-    waveforms = noise(*lengths.shape, longest, seed=seed)
-    return Prompts(waveforms * (torch.arange(longest) < lengths[..., None]), lengths)
 
 
 def same(actual, expected, atol=1e-4):
@@ -154,17 +145,6 @@ def test_padded_tokens(model):
     same(logits[:, :7], model(noise(1, CHUNK), tokens)[1])
 
 
-@pytest.mark.parametrize("num_prompts", [1, 3, 8])
-def test_logits_with_prompts(model, num_prompts):
-    tokens = random_tokens(model.vocabulary, 2, 3, CHUNK_S)
-    prompts = random_prompts([[16000, 8000, 12345, 1, 800, 700, 600, 500][:num_prompts]] * 2)
-    activities, logits = model(noise(2, CHUNK), tokens, prompts)
-    assert activities.shape == (2, 100, NUM_SPEAKERS)
-    assert logits.shape == (2, 10, len(model.vocabulary))
-    assert logits.isfinite().all()
-    assert model(noise(2, CHUNK), prompts=prompts).shape == activities.shape
-
-
 @pytest.mark.parametrize("duration, num_speakers", [(1.0, 1), (1.0, 8), (0.5, 2)])
 def test_durations_that_are_not_whole_positions(duration, num_speakers):
     """The last position reaches beyond the last bin, and not into other tokens."""
@@ -230,17 +210,15 @@ def test_bad_parameters(wrong):
 # ---- who sees what ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("with_prompts", [False, True])
 @pytest.mark.parametrize("changed", range(9))
-def test_writing_is_causal(model, changed, with_prompts):
+def test_writing_is_causal(model, changed):
     """Token j matters from logits j + 1 on, and there it does."""
     v = model.vocabulary
     tokens = random_tokens(v, 1, 3, CHUNK_S)
     other = tokens.clone()
     other[0, changed] += 1 if other[0, changed] not in (v.first_speaker - 1, len(v) - 1) else -1
-    prompts = random_prompts([[8000, 4000]]) if with_prompts else None
     with torch.no_grad():
-        before, after = (model(noise(1, CHUNK), t, prompts)[1] for t in (tokens, other))
+        before, after = (model(noise(1, CHUNK), t)[1] for t in (tokens, other))
     difference = changes(before, after)[0]
     assert (difference[: changed + 1] < 1e-5).all()
     assert (difference[changed + 1 :] > 1e-4).all()
@@ -280,139 +258,6 @@ def test_speakers_point_at_voices(model):
         same(again, model.voice_scale + model.voice_bias[0])  # sounds just like itself
 
 
-def test_prompted_voices_are_known(model):
-    """The voice of a prompt attracts a turn that sounds like it before anybody has spoken."""
-    v = model.vocabulary
-    tokens = torch.tensor([[v.first_time, v.first_time + 25]])
-    with torch.no_grad():
-        voices = model.hear(random_prompts([[8000, 4000]]))
-        logits = model._voice_logits(tokens, model.listen(noise(1, CHUNK), voices))[0, 0]
-    assert voices.prompted.tolist() == [[True, True] + 6 * [False]]
-    assert (logits[2:] == model.voice_bias[1]).all()
-    assert (logits[:2] != model.voice_bias[1]).all()
-
-
-# ---- prompts ------------------------------------------------------------------------------------
-
-LENGTHS = [[24000, 8000, 0], [9001, 0, 0], [0, 0, 0], [1280, 32000, 6543]]
-
-
-@pytest.fixture(scope="module")
-def prompted(model):
-    """A batch whose rows have 2, 1, 0 and 3 prompts: tokens, prompts, activities, logits."""
-    tokens = random_tokens(model.vocabulary, 4, 3, CHUNK_S)
-    prompts = random_prompts(LENGTHS)
-    with torch.no_grad():
-        return tokens, prompts, *model(noise(4, CHUNK), tokens, prompts)
-
-
-def test_prompts_matter(model, prompted):
-    tokens, prompts, activities, logits = prompted
-    with torch.no_grad():
-        without = model(noise(4, CHUNK), tokens)
-        other = model(noise(4, CHUNK), tokens, random_prompts(LENGTHS, seed=8))
-    spoken = [0, 1, 3]
-    for expected_activities, expected_logits in (without, other):
-        assert (changes(logits, expected_logits)[spoken] > 1e-3).all()
-        assert (changes(activities, expected_activities)[spoken] > 1e-4).all()
-        same(logits[2], expected_logits[2])
-        same(activities[2], expected_activities[2])
-
-
-@pytest.mark.parametrize("row", range(4))
-def test_padded_prompts_do_not_matter(model, prompted, row):
-    tokens, prompts, activities, logits = prompted
-    num_prompts = sum(length > 0 for length in LENGTHS[row])
-    longest = max(LENGTHS[row])
-    alone = Prompts(
-        prompts.waveforms[row : row + 1, :num_prompts, :longest],
-        prompts.lengths[row : row + 1, :num_prompts],
-    )
-    with torch.no_grad():
-        expected = model(
-            noise(4, CHUNK)[row : row + 1], tokens[row : row + 1], alone if num_prompts else None
-        )
-    same(activities[row], expected[0][0])
-    same(logits[row], expected[1][0])
-
-
-def test_what_stands_behind_a_prompt_does_not_matter(model, prompted):
-    """Longer padding changes nothing."""
-    tokens, prompts, activities, logits = prompted
-    padded = prompts._replace(waveforms=torch.nn.functional.pad(prompts.waveforms, (0, 20000)))
-    with torch.no_grad():
-        actual = model(noise(4, CHUNK), tokens, padded)
-    same(actual[0], activities)
-    same(actual[1], logits)
-
-
-def test_order_of_prompts_matters(model):
-    """The first prompt is A."""
-    prompts = random_prompts([[8000, 8000]])
-    swapped = Prompts(prompts.waveforms.flip(1), prompts.lengths)
-    with torch.no_grad():
-        before, after = (model(noise(1, CHUNK), prompts=p) for p in (prompts, swapped))
-    assert changes(before, after).max() > 1e-3
-
-
-def test_no_prompt_in_the_whole_batch(model):
-    """As without prompts."""
-    tokens = random_tokens(model.vocabulary, 2, 1, CHUNK_S)
-    silent = Prompts(torch.zeros(2, 3, 8000), torch.zeros(2, 3, dtype=torch.long))
-    with torch.no_grad():
-        actual, expected = model(noise(2, CHUNK), tokens, silent), model(noise(2, CHUNK), tokens)
-    same(actual[0], expected[0])
-    same(actual[1], expected[1])
-
-
-def test_prompts_of_silence(model):
-    prompts = Prompts(torch.zeros(1, 2, 8000), torch.tensor([[8000, 4000]]))
-    activities, logits = model(
-        noise(1, CHUNK), random_tokens(model.vocabulary, 1, 2, CHUNK_S), prompts
-    )
-    assert activities.isfinite().all() and logits.isfinite().all()
-
-
-def test_prompts_do_not_hear_the_chunk(model):
-    """So chunks can share them."""
-    with torch.no_grad():
-        voices = model.hear(random_prompts([[8000, 4000], [8000, 4000]]))
-        shared = voices._replace(keys=[k.clone() for k in voices.keys])
-        for seed in (0, 1):
-            model.listen(noise(2, CHUNK, seed=seed), shared)
-    for before, after in zip(voices.keys, shared.keys, strict=True):
-        same(after, before, atol=0)
-
-
-def test_longest_prompt(model):
-    with torch.no_grad():
-        model.hear(random_prompts([[80000]]))
-    with pytest.raises(ValueError, match=r"5\.\d+ s.*got 6\.00 s|5\.0 s.*got 6\.00 s"):
-        model.hear(random_prompts([[96000]]))
-
-
-def test_longest_prompts_do_not_touch(model, monkeypatch):
-    """Every prompt has positions of its own, before those of the chunk."""
-    seen = []
-
-    def spy(positions, head_dim):
-        seen.append(positions)
-        return rotary(positions, head_dim)
-
-    monkeypatch.setattr("pyannote_drz.models.pix2seq.rotary", spy)
-    prompts = random_prompts([[80000, 80000, 80000]])
-    with torch.no_grad():
-        mask = model.hear(prompts).mask[0]
-    positions = seen[0][mask]
-    assert len(set(positions.tolist())) == len(positions)
-    assert positions.max() < 0
-
-
-def test_too_many_prompts(model):
-    with pytest.raises(ValueError, match="9 prompts for 8"):
-        model.hear(random_prompts([[800] * 9]))
-
-
 # ---- what does not matter -----------------------------------------------------------------------
 
 
@@ -429,11 +274,9 @@ def test_batch_equals_its_rows(model):
 @pytest.mark.parametrize("gain", [0.1, 3.0])
 def test_level_does_not_matter(model, gain):
     tokens = random_tokens(model.vocabulary, 1, 2, CHUNK_S)
-    prompts = random_prompts([[8000, 4000]])
-    softer = prompts._replace(waveforms=gain * prompts.waveforms)
     with torch.no_grad():
-        expected = model(noise(1, CHUNK), tokens, prompts)
-        actual = model(gain * noise(1, CHUNK), tokens, softer)
+        expected = model(noise(1, CHUNK), tokens)
+        actual = model(gain * noise(1, CHUNK), tokens)
     same(actual[0], expected[0], atol=1e-3)
     same(actual[1], expected[1], atol=2e-3)
 
@@ -454,8 +297,7 @@ def test_gradients_reach_everything():
     tokens = random_tokens(v, 2, 3, CHUNK_S)
     tokens[0, 2] = tokens[0, 5] = v.first_speaker + 2  # the same voice twice
     end = torch.full((2, 1), v.eos)
-    prompts = random_prompts([[8000, 4000], [3000, 0]])
-    activities, logits = model(noise(2, CHUNK), tokens, prompts)
+    activities, logits = model(noise(2, CHUNK), tokens)
     loss = torch.nn.functional.cross_entropy(
         logits.transpose(1, 2), torch.cat([tokens, end], dim=1)
     )
@@ -470,11 +312,10 @@ def test_gradients_reach_everything():
 
 
 def test_gradients_are_finite_where_there_is_nothing_to_hear():
-    """Silent chunks, absent prompts, turns without voice: 0 / 0 is easily made there."""
+    """Silent chunks, turns without voice: 0 / 0 is easily made there."""
     model = tiny_model().train()
     tokens = torch.tensor([[2, 3, 1503, 2, 3, 1504], [1, 0, 0, 0, 0, 0]])
-    prompts = Prompts(torch.zeros(2, 2, 4000), torch.tensor([[4000, 0], [0, 0]]))
-    activities, logits = model(torch.zeros(2, CHUNK), tokens, prompts)
+    activities, logits = model(torch.zeros(2, CHUNK), tokens)
     (logits.log_softmax(-1)[..., :100].mean() + activities.mean()).backward()
     bad = [n for n, p in model.named_parameters() if p.grad is not None and p.grad.isnan().any()]
     assert not bad
@@ -499,11 +340,10 @@ def test_learns_one_sentence():
 def test_half_precision(model):
     """bfloat16, as in training, says about the same."""
     tokens = random_tokens(model.vocabulary, 1, 2, CHUNK_S)
-    prompts = random_prompts([[8000, 4000]])
     with torch.no_grad():
-        expected = model(noise(1, CHUNK), tokens, prompts)
+        expected = model(noise(1, CHUNK), tokens)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            actual = model(noise(1, CHUNK), tokens, prompts)
+            actual = model(noise(1, CHUNK), tokens)
     assert actual[0].dtype == actual[1].dtype == torch.float32
     assert actual[1].isfinite().all()
     assert (actual[0] - expected[0]).abs().mean() < 0.05
@@ -568,8 +408,8 @@ def test_from_pretrained(model, checkpoint, from_folder):
     assert loaded.vocabulary == model.vocabulary
     tokens = random_tokens(model.vocabulary, 1, 2, CHUNK_S)
     with torch.no_grad():
-        actual = loaded(noise(1, CHUNK), tokens, random_prompts([[8000]]))
-        expected = model(noise(1, CHUNK), tokens, random_prompts([[8000]]))
+        actual = loaded(noise(1, CHUNK), tokens)
+        expected = model(noise(1, CHUNK), tokens)
     same(actual[0], expected[0], atol=0)
     same(actual[1], expected[1], atol=0)
 

@@ -40,11 +40,12 @@ def script(pipeline, monkeypatch, conversation: Annotation):
     def write(asks):
         return [write_one(*ask) for ask in asks]
 
-    def write_one(waveform, prompts, max_speakers):
+    def write_one(waveform, max_speakers, prompts):
+        assert len(prompts.waveform) + len(waveform) <= 10 * RATE  # what the model has learnt
         start = float(waveform[0]) / RATE  # the file counts its samples
         names = []
-        for voice in prompts:
-            middle = float(voice[len(voice) // 4]) / RATE
+        for begin, end in prompts.spans:
+            middle = float(prompts.waveform[round((0.75 * begin + 0.25 * end) * RATE)]) / RATE
             (name,) = conversation.crop(Segment(middle - 0.01, middle + 0.01)).labels()
             names.append(name)
         prompted_per_chunk.append(tuple(names))
@@ -186,9 +187,9 @@ def test_hooks(pipeline, noise):
         calls.append((step, artifact, completed, total))
 
     output = pipeline(noise, hook=hook)
-    for name in ("chunks", "prompted chunks"):
+    for name, expected in (("chunks", [0, 8, 15]), ("prompted chunks", [*range(0, 43, 8), 43])):
         done = [(completed, total) for step, _, completed, total in calls if step == name]
-        assert done == [(0, 15), (8, 15), (15, 15)]  # batches of 8
+        assert done == [(completed, expected[-1]) for completed in expected]  # batches of 8
     pipeline.batch_size = 4
     assert pipeline(noise).confidence == pytest.approx(output.confidence, abs=1e-4)
     assert [c[0] for c in calls if c[2] is None] == ["people", "turns", "diarization"]
@@ -226,8 +227,10 @@ def test_bad_inputs(pipeline, tmp_path, model):
     for file in ("nowhere.wav", tmp_path / "text.wav", {"uri": "nothing"}, 3):
         with pytest.raises(ValueError):
             pipeline(file)
-    with pytest.raises(ValueError, match="context must be .* less than half .* 10 s, got 5"):
-        Pix2SeqDiarization(model, context=5.0)
+    with pytest.raises(
+        ValueError, match="context must be .* less than half of a prompted .* 6 s, got 3"
+    ):
+        Pix2SeqDiarization(model, context=3.0)
     with pytest.raises(ValueError, match="must be a Pix2SeqDiarizer, got PyanNet"):
         from pyannote.audio.models.segmentation import PyanNet
 
@@ -288,7 +291,7 @@ def test_twelve_people_and_four_letters(pipeline, monkeypatch, online):
     assert turns_of(diarization.rename_labels(names)) == turns_of(conversation_of(*turns))
     assert max(len(names) for names in prompted) == (3 if online else 4)
     if not online:  # who speaks in a chunk is prompted in it
-        chunks = [(6.0 * i, 6.0 * i + 10) for i in range(12)]
+        chunks = [(2.0 * i, 2.0 * i + 6) for i in range(38)]
         for (start, end), names in zip(chunks, prompted[13:], strict=False):
             assert {name for s, e, name in turns if s < end and e > start} <= set(names)
 
@@ -446,7 +449,7 @@ def test_bad_streams(pipeline):
     for options, message in (
         ({"step": 0.0}, "step must be a number of seconds, got 0.0"),
         ({"lookahead": -1.0}, "lookahead must be a number of seconds, got -1.0"),
-        ({"step": 9.0, "lookahead": 2.0}, "must fit into a chunk of 10 s, got 9 and 2 s"),
+        ({"step": 9.0, "lookahead": 2.0}, "must fit into a chunk of 6 s, got 9 and 2 s"),
         ({"sample_rate": 0}, "sample_rate must be a number of hertz, got 0"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
 from pyannote_drz.pipelines.chunks import Ask
 from pyannote_drz.pipelines.packaging import save_pretrained
+from pyannote_drz.prompting import Prompts
 
 PROTOCOL = "AMIExcerpts.SpeakerDiarization.only_words"
 
@@ -29,11 +30,32 @@ def test_each_chunk_is_written_once(tune):
 
     remembered = tune.Remembered(write)
     one, two = torch.ones(8), torch.arange(8.0)
-    assert remembered([Ask(one, (), 4), Ask(two, (), 4), Ask(one.clone(), (), 4)]) == [8, 28, 8]
-    assert remembered([Ask(two, (), 4)]) == [28]
+    assert remembered([Ask(one, 4), Ask(two, 4), Ask(one.clone(), 4)]) == [8, 28, 8]
+    assert remembered([Ask(two, 4)]) == [28]
     assert calls == [2]
-    remembered([Ask(two, (), 3), Ask(two, (one,), 4), Ask(two, (two,), 4), Ask(two, (one, one), 4)])
-    assert calls == [2, 4]
+
+
+def test_prompts_are_part_of_what_is_remembered(tune):
+    """Their samples, where one ends and the next begins, and how many letters there are."""
+    calls = []
+
+    def write(asks):
+        calls.append(len(asks))
+        return asks
+
+    remembered, chunk = tune.Remembered(write), torch.ones(8)
+    prompts = Prompts(torch.ones(8), [(0.0, 0.1), (0.2, 0.3)])
+    asks = [
+        Ask(chunk, 4),
+        Ask(chunk, 3),
+        Ask(chunk, 4, prompts),
+        Ask(chunk, 4, prompts._replace(waveform=2 * prompts.waveform)),
+        Ask(chunk, 4, prompts._replace(spans=[(0.0, 0.3)])),
+    ]
+    remembered(asks)
+    again = Prompts(prompts.waveform.clone(), list(prompts.spans))
+    assert remembered([Ask(chunk, 4, again)])[0] is asks[2]
+    assert calls == [5]
 
 
 def test_protocols_weigh_the_same(tune):

@@ -5,6 +5,7 @@ import torch
 
 from pyannote_drz.tasks.objective import (
     Objective,
+    Targets,
     Turns,
     VoiceLoss,
     activity_of,
@@ -25,6 +26,17 @@ def tokens_of(*rows) -> torch.Tensor:
 
 
 TOKENS = tokens_of([(0, 100, 0), (50, 150, 1), (200, 300, 2)], [(10, 60, 0)], [])
+NOTHING = torch.zeros_like(TOKENS, dtype=torch.bool)  # is given
+
+
+def targets_of(tokens: torch.Tensor, given: torch.Tensor | None = None) -> Targets:
+    """Nothing but tokens."""
+    given = torch.zeros_like(tokens, dtype=torch.bool) if given is None else given
+    nobody = torch.full((len(tokens), V.max_speakers), -1)
+    return Targets(tokens, torch.zeros(len(tokens), 0, V.max_speakers), nobody, given)
+
+
+TARGETS = targets_of(TOKENS)
 
 
 @pytest.mark.parametrize(
@@ -39,9 +51,8 @@ def test_bad_objective(bad):
 def test_corrupt_changes_times_and_speakers_only():
     torch.manual_seed(0)
     tokens = TOKENS.repeat(100, 1)
-    noisy = corrupt(
-        V, tokens, Objective(time_noise=1.0, time_noise_bins=5, speaker_noise=1.0), V.num_bins
-    )
+    noise = Objective(time_noise=1.0, time_noise_bins=5, speaker_noise=1.0)
+    noisy = corrupt(V, tokens, NOTHING.repeat(100, 1), noise, V.num_bins)
     is_time = (tokens >= V.first_time) & (tokens < V.first_speaker)
     is_speaker = tokens >= V.first_speaker
     other = ~is_time & ~is_speaker
@@ -58,17 +69,26 @@ def test_corrupt_changes_times_and_speakers_only():
 
 def test_corrupt_by_share():
     torch.manual_seed(0)
-    tokens = TOKENS.repeat(300, 1)
-    assert torch.equal(
-        corrupt(V, tokens, Objective(time_noise=0.0, speaker_noise=0.0), V.num_bins), tokens
-    )
-    noisy = corrupt(
-        V, tokens, Objective(time_noise=0.3, time_noise_bins=50, speaker_noise=0.0), V.num_bins
-    )
+    tokens, nothing = TOKENS.repeat(300, 1), NOTHING.repeat(300, 1)
+    none = Objective(time_noise=0.0, speaker_noise=0.0)
+    assert torch.equal(corrupt(V, tokens, nothing, none, V.num_bins), tokens)
+    some = Objective(time_noise=0.3, time_noise_bins=50, speaker_noise=0.0)
+    noisy = corrupt(V, tokens, nothing, some, V.num_bins)
     is_time = (tokens >= V.first_time) & (tokens < V.first_speaker)
     assert torch.equal(noisy[~is_time], tokens[~is_time])
     # Clamping (0 and 300 are edges) and moves by 0 take a little off.
     assert (noisy != tokens)[is_time].float().mean() == pytest.approx(0.27, abs=0.05)
+
+
+def test_corrupt_leaves_what_is_given():
+    """The model never has to live with a wrong prompt: nobody writes them."""
+    torch.manual_seed(0)
+    tokens, given = TOKENS.repeat(100, 1), NOTHING.repeat(100, 1)
+    given[0::3, :6] = True
+    noise = Objective(time_noise=1.0, time_noise_bins=5, speaker_noise=1.0)
+    noisy = corrupt(V, tokens, given, noise, V.num_bins)
+    assert torch.equal(noisy[given], tokens[given])
+    assert (noisy != tokens)[0::3, 6:9].any(0).all()  # start, end and speaker of the third turn
 
 
 def logits_of(tokens: torch.Tensor, height: float = 30.0) -> torch.Tensor:
@@ -77,19 +97,19 @@ def logits_of(tokens: torch.Tensor, height: float = 30.0) -> torch.Tensor:
 
 def test_token_loss_of_right_and_wrong_answers():
     exact = Objective(time_sigma=0.0)
-    right = token_loss(V, logits_of(TOKENS), TOKENS, exact, V.num_bins)
+    right = token_loss(V, logits_of(TOKENS), TARGETS, exact, V.num_bins)
     assert 0 <= right < 1e-6
     for column in range(3):  # start, end, speaker
         answer = TOKENS.clone()
         answer[0, column] += 20 if column < 2 else 1
-        assert token_loss(V, logits_of(answer), TOKENS, exact, V.num_bins) > 1
+        assert token_loss(V, logits_of(answer), TARGETS, exact, V.num_bins) > 1
         # With smoothed times, a little off costs less than far off.
         near = TOKENS.clone()
         if column < 2:
             near[0, column] += 1
             objective = Objective()
             costs = [
-                token_loss(V, logits_of(said, 5.0), TOKENS, objective, V.num_bins).item()
+                token_loss(V, logits_of(said, 5.0), TARGETS, objective, V.num_bins).item()
                 for said in (TOKENS, near, answer)
             ]
             assert costs == sorted(costs) and costs[0] < costs[2]
@@ -97,19 +117,37 @@ def test_token_loss_of_right_and_wrong_answers():
 
 def test_token_loss_ignores_pads_and_weighs_eos():
     logits = torch.randn(*TOKENS.shape, len(V), generator=torch.manual_seed(0))
-    loss = token_loss(V, logits, TOKENS, Objective(), V.num_bins)
+    loss = token_loss(V, logits, TARGETS, Objective(), V.num_bins)
     changed = logits.clone()
     changed[TOKENS == V.pad] = 7 * torch.randn(int((TOKENS == V.pad).sum()), len(V))
-    assert torch.equal(loss, token_loss(V, changed, TOKENS, Objective(), V.num_bins))
+    assert torch.equal(loss, token_loss(V, changed, TARGETS, Objective(), V.num_bins))
 
     changed = logits.clone()
     changed[..., V.eos][TOKENS == V.eos] -= 10  # wrong about the end
     free = Objective(eos_weight=0.0)
     assert torch.equal(
-        token_loss(V, logits, TOKENS, free, V.num_bins),
-        token_loss(V, changed, TOKENS, free, V.num_bins),
+        token_loss(V, logits, TARGETS, free, V.num_bins),
+        token_loss(V, changed, TARGETS, free, V.num_bins),
     )
-    assert token_loss(V, changed, TOKENS, Objective(), V.num_bins) > loss
+    assert token_loss(V, changed, TARGETS, Objective(), V.num_bins) > loss
+
+
+def test_token_loss_ignores_what_is_given():
+    """Whatever is said there, and as if it were not there at all."""
+    logits = torch.randn(*TOKENS.shape, len(V), generator=torch.manual_seed(0))
+    given = NOTHING.clone()
+    given[0, :6] = True
+    loss = token_loss(V, logits, targets_of(TOKENS, given), Objective(), V.num_bins)
+    changed = logits.clone()
+    changed[given] = 7 * torch.randn(6, len(V))
+    again = token_loss(V, changed, targets_of(TOKENS, given), Objective(), V.num_bins)
+    assert torch.equal(loss, again)
+    padded = TOKENS.masked_fill(given, V.pad)
+    torch.testing.assert_close(
+        loss, token_loss(V, logits, targets_of(padded), Objective(), V.num_bins)
+    )
+    assert loss != token_loss(V, logits, TARGETS, Objective(), V.num_bins)
+    assert token_loss(V, logits, targets_of(TOKENS, ~NOTHING), Objective(), V.num_bins) == 0
 
 
 @pytest.mark.parametrize("num_bins", [151, 201, V.num_bins])
@@ -121,16 +159,15 @@ def test_smoothing_stays_within_the_chunk(num_bins):
     possible = torch.zeros(len(V), dtype=torch.bool)
     possible[V.first_time : V.first_time + num_bins] = True
     logits[is_time] = torch.where(possible, 0.0, -1e4)
-    loss = token_loss(V, logits, tokens, Objective(time_sigma=3.0), num_bins)
+    loss = token_loss(V, logits, targets_of(tokens), Objective(time_sigma=3.0), num_bins)
     assert loss < 10
     # All of the weight is given out, at the edges too.
     only = torch.full_like(logits, -1e4)
     only[is_time] = torch.where(possible, 0.0, -1e4)
     only.scatter_(-1, tokens[..., None], 0.0)
     total = (is_time.sum() * torch.tensor(float(num_bins)).log()) / (is_time.sum() + 2 + 0.3)
-    assert token_loss(V, only, tokens, Objective(time_sigma=3.0), num_bins) == pytest.approx(
-        total.item(), rel=1e-4
-    )
+    loss = token_loss(V, only, targets_of(tokens), Objective(time_sigma=3.0), num_bins)
+    assert loss == pytest.approx(total.item(), rel=1e-4)
 
 
 def test_activity_of():
@@ -142,15 +179,43 @@ def test_activity_of():
     assert not activity_of([], 4, 2).any()
 
 
-def test_make_targets_of_a_prompted_batch():
-    """The prompted voice has the first letter, the one that arrives the next."""
-    turns = [[(0.0, 1.0, 0), (2.0, 3.0, 1)], []]
-    voices = torch.tensor([[7, 9], [4, -1]])
-    targets = make_targets(V, turns, [[1], []], voices, num_frames=300)
-    assert targets.tokens.tolist() == tokens_of([(0, 50, 1), (100, 150, 0)], []).tolist()
-    assert targets.people.tolist() == [[9, 7, -1, -1], [-1] * 4]
+def test_make_targets():
+    """Voices have letters by arrival, and letters the people that training knows."""
+    turns = [[(2.0, 3.0, 1), (0.0, 1.0, 0)], []]
+    targets = make_targets(V, turns, [[], []], torch.tensor([[7, 9], [4, -1]]), num_frames=300)
+    assert targets.tokens.tolist() == tokens_of([(0, 50, 0), (100, 150, 1)], []).tolist()
+    assert targets.people.tolist() == [[7, 9, -1, -1], [-1] * 4]
     assert targets.activity.shape == (2, 300, 4)
     assert targets.activity[0].sum(0).tolist() == [50, 50, 0, 0]
+    assert not targets.given.any()
+
+
+def test_targets_of_a_prompted_batch():
+    """The prompted voice has the first letter, the one that arrives the next."""
+    turns = [[(0.0, 0.8, 1), (1.0, 2.0, 0), (3.0, 4.0, 1)], [(0.5, 1.0, 0)]]
+    voices = torch.tensor([[7, 9], [4, -1]])
+    targets = make_targets(V, turns, [[1], []], voices, num_frames=300)
+    expected = tokens_of([(0, 40, 0), (50, 100, 1), (150, 200, 0)], [(25, 50, 0)])
+    assert targets.tokens.tolist() == expected.tolist()
+    assert targets.people.tolist() == [[9, 7, -1, -1], [4, -1, -1, -1]]
+    assert targets.activity[0].sum(0).tolist() == [90, 50, 0, 0]  # prompts included
+    assert targets.given.tolist() == [[True] * 3 + [False] * 7, [False] * 10]
+
+
+def test_letters_of_prompted_people_who_are_silent_stay_theirs():
+    turns = [[(0.0, 0.8, 2), (1.0, 1.8, 0), (2.0, 3.0, 1), (4.0, 5.0, 0)]]
+    targets = make_targets(V, turns, [[2, 0]], torch.tensor([[7, 8, 9]]), num_frames=300)
+    spoken = [(0, 40, 0), (50, 90, 1), (100, 150, 2), (200, 250, 1)]
+    assert targets.tokens.tolist() == tokens_of(spoken).tolist()
+    assert targets.people.tolist() == [[9, 7, 8, -1]]
+
+
+def test_a_turn_that_begins_the_chunk_does_not_go_on_with_its_prompt():
+    """In a conversation 200 ms would be no pause."""
+    turns = [[(0.0, 0.8, 0), (1.0, 2.0, 0), (2.2, 3.0, 0)]]
+    targets = make_targets(V, turns, [[0]], torch.tensor([[7]]), num_frames=300)
+    assert targets.tokens.tolist() == tokens_of([(0, 40, 0), (50, 150, 0)]).tolist()
+    assert targets.given.sum() == 3
 
 
 def test_clean_seconds():

@@ -72,7 +72,7 @@ def test_eight_conversations_by_heart(bank):
         memory = model.listen(batch.waveforms)
         logits = model.write(targets.tokens[:, :-1], memory)
         num_bins = memory.bin_keys.shape[1]
-        loss = token_loss(vocabulary, logits, targets.tokens, objective, num_bins)
+        loss = token_loss(vocabulary, logits, targets, objective, num_bins)
         loss = loss + objective.activity_weight * activity_loss(memory.activity, targets.activity)
         optimizer.zero_grad()
         loss.backward()

@@ -284,15 +284,38 @@ def test_validation_is_always_the_same(make):
 @pytest.mark.parametrize("with_prompts", [False, True])
 def test_collate(make, with_prompts):
     task = ready(make(prompt_ratio=float(with_prompts)))
-    batch = task.collate_fn(list(islice(task.train__iter__(), 3)), stage="train")
+    drawn = list(islice(task.train__iter__(), 3))
+    batch = task.collate_fn(drawn, stage="train")
     assert isinstance(batch, Batch)
     assert batch.waveforms.shape == (3, 48000) and batch.waveforms.dtype == torch.float32
     assert batch.waveforms.isfinite().all() and batch.waveforms.abs().max() <= 1
     assert len(batch.turns) == len(batch.prompted) == len(batch.voices) == 3
-    assert with_prompts or batch.prompts.shape[1] == 0
-    assert batch.prompts.shape[:2] == batch.prompt_lengths.shape
     for turns, voices in zip(batch.turns, batch.voices):
         assert all(voices[turn.speaker] >= 0 for turn in turns)
+    assert any(batch.prompted) == with_prompts
+
+
+def test_prompts_are_part_of_their_windows(make):
+    """The first turns are those of the prompts; nothing else is left of them."""
+    task = ready(make(prompt_ratio=1.0))
+    drawn = list(islice(task.train__iter__(), 3))
+    batch = task.collate_fn(drawn, stage="train")
+    assert batch.prompted == [conversation.prompted for conversation in drawn]
+    assert batch.prompts.shape[1] == 0
+    for turns, prompted in zip(batch.turns, batch.prompted):
+        assert [turn.speaker for turn in turns[: len(prompted)]] == prompted
+        assert not prompted or turns[0].start_s == 0
+
+
+def test_real_conversations_among_prompted_ones_begin_at_once(make, toy):
+    task = ready(make(real=toy("Real"), real_ratio=0.5, prompt_ratio=1.0))
+    items = list(islice(task.train__iter__(), 30))
+    real = next(item for item in items if isinstance(item, RealChunk))
+    prompted = next(item for item in items if isinstance(item, Conversation) and item.prompted)
+    batch = task.collate_fn([prompted, real])
+    assert torch.equal(batch.waveforms[1], real.waveform)
+    assert batch.turns[1] == real.turns and batch.prompted[1] == []
+    assert len(batch.prompted[0]) > 0
 
 
 def test_collate_halves(make):
