@@ -8,6 +8,7 @@ A file is a generator that asks for chunks to be written: see `chunks.run`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -62,14 +63,15 @@ class Settings:
     @property
     def prompted_duration(self) -> float:
         """Of a chunk that shares its window with prompts, in seconds."""
-        return (1 - PROMPTS_SHARE) * self.duration
+        positions = math.ceil(PROMPTS_SHARE * self.duration / self.position_s - 1e-6)
+        return self.duration - positions * self.position_s
 
-    def split(self, num_samples: int, duration: float) -> list[Chunk]:
-        """Cover a file with chunks of `duration` seconds."""
+    def split(self, num_samples: int, duration: float, context: float) -> list[Chunk]:
+        """Cover a file with chunks; `duration` and `context` are seconds."""
         return split(
             num_samples,
             duration=round(duration * self.sample_rate),
-            context=round(self.context * self.sample_rate),
+            context=round(context * self.sample_rate),
             tail=round(self.bin_s * self.sample_rate),  # too short to be written
         )
 
@@ -147,7 +149,7 @@ def diarize(
         Given the step "people" when they are linked.
     """
     rate = settings.sample_rate
-    chunks = settings.split(len(waveform), settings.duration)
+    chunks = settings.split(len(waveform), settings.duration, settings.context)
     num_letters = int(min(settings.num_letters, max_people))
     asks = [Ask(waveform[c.start : c.stop], num_letters) for c in chunks]
     written = yield Step("chunks", asks)
@@ -242,7 +244,9 @@ def hear_again(
         Speakers are numbers of people.
     """
     rate = settings.sample_rate
-    chunks = settings.split(len(waveform), settings.prompted_duration)
+    duration = settings.prompted_duration
+    # At least half of a chunk is told, however short it is beside its prompts.
+    chunks = settings.split(len(waveform), duration, min(settings.context, duration / 4))
     old = [
         [t for t in before if t.end > c.start / rate and t.start < c.stop / rate] for c in chunks
     ]
@@ -328,7 +332,8 @@ def stitch(chunks: list[Chunk], heard: list[Heard], settings: Settings) -> list[
     for c, (left, right) in enumerate(pairwise(chunks)):
         both = right.start / rate, left.stop / rate
         # Half of the context stays, whichever way the seam moves.
-        at = seam(turns[c], turns[c + 1], left.last / rate, settings.context / 2)
+        context = (left.stop - left.last) / rate
+        at = seam(turns[c], turns[c + 1], left.last / rate, context / 2)
         turns[c], turns[c + 1] = rejoin(turns[c], turns[c + 1], at, both)
         seams.append(at)
     seams.append(chunks[-1].last / rate)

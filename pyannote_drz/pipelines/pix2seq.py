@@ -33,7 +33,7 @@ from .enrolment import enrol
 from .offline import Settings, diarize
 from .online import Stream, check_step
 from .output import Pix2SeqOutput, make_output
-from .prompts import PROMPTS_SHARE, Person
+from .prompts import Person
 
 PRETRAINED_MODEL = str(Path(__file__).parents[1] / "pretrained" / "diarizer")
 
@@ -109,11 +109,11 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         if not isinstance(self.model, Pix2SeqDiarizer):
             kind = type(self.model).__name__
             raise ValueError(f"model must be a Pix2SeqDiarizer, got {kind}.")
-        shortest = (1 - PROMPTS_SHARE) * self.model.specifications.duration
-        if not 0 <= context < shortest / 2:
+        duration = self.model.specifications.duration
+        if not 0 <= context < duration / 2:
             raise ValueError(
-                f"context must be from 0 s to less than half of a prompted chunk of "
-                f"{shortest:g} s, got {context!r}."
+                f"context must be from 0 s to less than half of a chunk of {duration:g} s, "
+                f"got {context!r}."
             )
         if not (isinstance(batch_size, Integral) and batch_size >= 1):
             raise ValueError(f"batch_size must be a whole number from 1 up, got {batch_size!r}.")

@@ -9,6 +9,9 @@ from .halves import clip
 # Share of a window that prompts may take: the rest is what is learnt. DESIGN.md, section 4, allows
 # 16 s of prompts, in chunks of 30.
 MOST = 0.5
+SHORTEST_S = (
+    0.5  # s; of the prompts that do not fit into that share when so short, the last ones go
+)
 
 
 def begin_with_prompts(batch: Batch, sample_rate: int, position_samples: int) -> Batch:
@@ -29,8 +32,10 @@ def begin_with_prompts(batch: Batch, sample_rate: int, position_samples: int) ->
         as many as `prompted[i]` has.
     """
     duration_s = batch.waveforms.shape[1] / sample_rate
+    most = int(MOST * duration_s / (SHORTEST_S + SILENCE_S))
     waveforms, turns = batch.waveforms.clone(), []
-    for row, prompted in enumerate(batch.prompted):
+    prompted_rows = [prompted[:most] for prompted in batch.prompted]
+    for row, prompted in enumerate(prompted_rows):
         lengths = batch.prompt_lengths[row, : len(prompted)].tolist()
         room = (MOST * duration_s - SILENCE_S * len(lengths)) * sample_rate
         shrink = min(1.0, room / max(sum(lengths), 1))
@@ -50,5 +55,5 @@ def begin_with_prompts(batch: Batch, sample_rate: int, position_samples: int) ->
         voices=batch.voices,
         prompts=batch.prompts[:, :0, :0],
         prompt_lengths=batch.prompt_lengths[:, :0],
-        prompted=batch.prompted,
+        prompted=prompted_rows,
     )

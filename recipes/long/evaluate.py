@@ -120,7 +120,7 @@ HEAD = (
 def chunkwise(pipeline: Pix2SeqDiarization, meeting: Meeting) -> tuple[Annotation, Annotation]:
     """Pass 1 alone: letters as they are, and letters of each chunk mapped as well as possible."""
     settings, rate = pipeline.settings, pipeline.settings.sample_rate
-    chunks = settings.split(len(meeting.waveform), settings.duration)
+    chunks = settings.split(len(meeting.waveform), settings.duration, settings.context)
 
     def listen():
         letters = settings.num_letters

@@ -54,7 +54,7 @@ def who(ask: Ask) -> list[int]:
 
 
 @examples(max_examples=50)
-@given(st.integers(1, 120), st.integers(1, 10), st.sampled_from([10.0, 12.0, 30.0]))
+@given(st.integers(1, 120), st.integers(1, 10), st.sampled_from([7.5, 10.0, 12.0, 15.5, 30.0]))
 def test_windows_are_no_longer_than_what_the_model_knows(seconds, num_people, duration):
     """And all of a file's are as long as each other where the same people are prompted."""
     settings = Settings(

@@ -21,16 +21,16 @@ def files_in(folder) -> list[str]:
 
 
 def test_round_trip(model, tmp_path):
-    folder = save_pretrained(model, tmp_path / "new" / "folder", PARAMS, context=1.5)
+    folder = save_pretrained(model, tmp_path / "new" / "folder", PARAMS, context=3.0)
 
     assert files_in(folder) == ["config.yaml", WEIGHTS]
     pipeline = Pipeline.from_pretrained(folder)
     assert pipeline.parameters(instantiated=True) == PARAMS
-    assert pipeline.context == 1.5
+    assert pipeline.context == 3.0
     assert not pipeline.model.training
     for name, value in model.state_dict().items():
         assert torch.equal(pipeline.model.state_dict()[name], value)
-    assert Pipeline.from_pretrained(folder / "config.yaml").context == 1.5
+    assert Pipeline.from_pretrained(folder / "config.yaml").context == 3.0
 
 
 def test_what_belongs_to_training_is_left_out(model):
@@ -45,9 +45,8 @@ def test_what_belongs_to_training_is_left_out(model):
 
 
 def test_half_precision_is_for_storage_only(model, tmp_path):
-    whole = save_pretrained(model, tmp_path / "whole", PARAMS, context=2.0) / WEIGHTS
-    half = save_pretrained(model, tmp_path / "half", PARAMS, context=2.0, dtype=torch.float16)
-    half = half / WEIGHTS
+    whole = save_pretrained(model, tmp_path / "whole", PARAMS) / WEIGHTS
+    half = save_pretrained(model, tmp_path / "half", PARAMS, dtype=torch.float16) / WEIGHTS
 
     assert half.stat().st_size < whole.stat().st_size
     loaded, expected = Model.from_pretrained(half), model.state_dict()
@@ -57,12 +56,12 @@ def test_half_precision_is_for_storage_only(model, tmp_path):
 
 
 def test_what_does_not_load_does_not_replace(model, tmp_path):
-    folder = save_pretrained(model, tmp_path, PARAMS, context=2.0)
+    folder = save_pretrained(model, tmp_path, PARAMS)
     before = {name: (folder / name).read_bytes() for name in files_in(folder)}
 
     for params in ({"tempo": 1.0}, {**PARAMS, "tempo": 1.0}):
         with pytest.raises(ValueError):
-            save_pretrained(model, folder, params, context=2.0)
+            save_pretrained(model, folder, params)
     with pytest.raises(ValueError, match="context"):
         save_pretrained(model, folder, PARAMS, context=7.0)
 
@@ -71,7 +70,7 @@ def test_what_does_not_load_does_not_replace(model, tmp_path):
 
 def test_what_is_not_given_has_its_default(model, tmp_path):
     """Folders from before a hyper-parameter existed load, and new ones tell all of them."""
-    folder = save_pretrained(model, tmp_path, {"threshold": 0.25}, context=2.0)
+    folder = save_pretrained(model, tmp_path, {"threshold": 0.25})
     params = Pipeline.from_pretrained(folder).parameters(instantiated=True)
     assert params == {**DEFAULTS, "threshold": 0.25} and isinstance(params["num_passes"], int)
 

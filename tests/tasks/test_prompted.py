@@ -132,3 +132,16 @@ def test_targets_of_a_window():
     assert vocabulary.to_triplets(targets.tokens[0].tolist()) == spoken
     assert targets.people.tolist() == [[2, 1, 0, -1]]
     assert targets.given.sum() == 6
+
+
+def test_more_prompts_than_fit():
+    """Two of 0.5 s fit into 1.5 s; who is not prompted after all is a newcomer."""
+    turns = [Turn(2.0, 3.0, 2)]
+    batch = conversation([turns], [[0, 1, 2]], [[1.0, 1.0, 1.0]], 3.0)
+    begun = begin_with_prompts(batch, RATE, POSITION)
+    assert begun.prompted == [[0, 1]]
+    assert ends(begun.turns[0]) == [(0, 0.55, 0), (0.75, 1.3, 1), (2, 3, 2)]
+    assert (begun.waveforms[0, 152:] == REST).all()
+    nobody = conversation([turns], [[0, 1, 2]], [[1.0, 1.0, 1.0]], 1.0)
+    begun = begin_with_prompts(nobody, RATE, POSITION)
+    assert begun.prompted == [[]] and torch.equal(begun.waveforms, nobody.waveforms)
