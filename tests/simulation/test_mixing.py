@@ -184,11 +184,12 @@ def test_bad_input(bank, simulator):
         simulator.draw(np.random.default_rng(0), 0, False)
     with pytest.raises(ValueError, match="one duration"):
         simulator.render(draw(simulator, 1) + draw(simulator, 1, duration_s=5.0), "cpu")
-    crowd = Script([Turn(0.1 * k, 0.1 * k + 1, k) for k in range(9)])
-    with pytest.raises(ValueError, match="9 speakers"):
-        Simulator(bank, crowd, SimulationConfig(empty_share=0)).draw(
-            np.random.default_rng(0), 4, False
-        )
+    for people, with_prompts, most in ((9, True, 8), (21, False, 20)):  # prompts need letters
+        crowd = Script([Turn(0.1 * k, 0.1 * k + 1, k) for k in range(people)])
+        with pytest.raises(ValueError, match=f"{people} speakers; at most {most} can be told"):
+            Simulator(bank, crowd, SimulationConfig(empty_share=0)).draw(
+                np.random.default_rng(0), 4, with_prompts
+            )
     with pytest.raises(ValueError, match="no dial 'loudness'"):
         SimulationConfig.from_dict({"loudness": 3})
     with pytest.raises(ValueError, match="no dial 'loudness'"):
