@@ -179,6 +179,17 @@ def test_empty_windows(bank):
     assert batch.turns == [[], [], [], []]
 
 
+def test_more_people_than_letters(bank):
+    """Ten people, all of whom are heard, in a conversation that nobody prompts."""
+    script = Script([Turn(2.0 * k, 2.0 * k + 1.5, k) for k in range(10)])
+    simulator = Simulator(bank, script, SimulationConfig.clean())
+    conversation = simulator.draw(np.random.default_rng(0), 20.0, False)
+    assert len(set(conversation.voices.tolist())) == 10
+    (waveform,) = simulator.render([conversation], "cpu").waveforms
+    for k in range(10):
+        assert waveform[32000 * k : 32000 * k + 24000].abs().max() > 0
+
+
 def test_bad_input(bank, simulator):
     with pytest.raises(ValueError, match="duration_s must be positive and at most 14400 s, not 0"):
         simulator.draw(np.random.default_rng(0), 0, False)
