@@ -131,11 +131,12 @@ def decode(
             token = weights.multinomial(1, generator=generator)[:, 0]
         else:
             token = log_probability.argmax(-1)
-            # <eos> is one token, and starts are spread over many bins: the most probable token
-            # may be <eos> though it is more probable that somebody speaks.
-            start = log_probability[:, vocabulary.times].argmax(-1) + vocabulary.first_time
-            speech = (step == num_given) & (log_probability[:, vocabulary.eos].exp() < 0.5)
-            token = torch.where(speech, start, token)
+            if step <= first.shape[1]:  # after which all chunks have begun
+                # <eos> is one token, and starts are spread over many bins: the most probable token
+                # may be <eos> though it is more probable that somebody speaks.
+                start = log_probability[:, vocabulary.times].argmax(-1) + vocabulary.first_time
+                speech = (step == num_given) & (log_probability[:, vocabulary.eos].exp() < 0.5)
+                token = torch.where(speech, start, token)
         if step < first.shape[1]:
             token = torch.where(step < num_given, first[:, step], token)
             if not allowed.gather(1, token[:, None]).all():

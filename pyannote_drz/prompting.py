@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 SILENCE_S = 0.2  # s, after every prompt (nanodrz)
+SHORTEST_PROMPT = 0.5  # s; shorter ones say little about a voice (DESIGN.md, section 4)
 
 
 class Prompts(NamedTuple):
@@ -32,6 +33,11 @@ class Prompts(NamedTuple):
 
 
 NOBODY = Prompts(torch.zeros(0), [])
+
+
+def room_for(seconds: float) -> int:
+    """How many of the shortest prompts, with their silences, fit into so many seconds."""
+    return int(seconds / (SHORTEST_PROMPT + SILENCE_S))
 
 
 def lay_out(voices: Sequence[Tensor], sample_rate: int, position_samples: int) -> Prompts:

@@ -213,10 +213,10 @@ class Pix2SeqDiarizer(Model):
 
     # ---- listening ------------------------------------------------------------------------------
 
-    def _positions(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def _positions(self, waveforms: Tensor) -> Tensor:
         """(rows, samples) -> (rows, positions, dim)"""
         missing = -waveforms.shape[-1] % self.position_samples
-        return self.stem(self.log_mel(F.pad(waveforms, (0, missing)), lengths))
+        return self.stem(self.log_mel(F.pad(waveforms, (0, missing))))
 
     def _head_layer(self) -> int:
         return 2 * len(self.blocks) // 3

@@ -147,24 +147,20 @@ def write(model: Pix2SeqDiarizer, asks: list[Ask], newcomer_bias: float = 0.0) -
     written = []
     for row, ask in enumerate(asks):
         begin = len(ask.prompts.waveform)  # samples; of the chunk, in its window
-        begin_s, sums = begin / rate, voice_sums[row]
-        sums = sums[begin // model.position_samples :]
+        begin_bin = begin // model.bin_samples
+        sums = voice_sums[row, begin // model.position_samples :]
         sums = sums - sums[:1]
         triplets = vocabulary.to_triplets(tokens[row].tolist())
         per_turn = log_probabilities[row, : 3 * len(triplets)].view(-1, 3).mean(1).exp()
+        bin_s = vocabulary.resolution
         turns = [
-            Turn(start * vocabulary.resolution, end * vocabulary.resolution, speaker, p)
+            Turn(max(start - begin_bin, 0) * bin_s, (end - begin_bin) * bin_s, speaker, p)
             for (start, end, speaker), p in zip(triplets, per_turn.tolist(), strict=True)
-        ]
-        turns = [
-            turn._replace(start=max(turn.start - begin_s, 0.0), end=turn.end - begin_s)
-            for turn in turns[len(ask.prompts.spans) :]
-            if turn.end > begin_s + vocabulary.resolution / 2  # not by rounding
+            if end > begin_bin  # those of prompts are over before
         ]
         turns = without_unison(turns)
         voices = voices_of(turns, sums, position_s)
-        heard = speech[row, begin // model.bin_samples :]
-        written.append(Written(turns, voices, sums[-1], heard))
+        written.append(Written(turns, voices, sums[-1], speech[row, begin_bin:]))
     return written
 
 

@@ -18,10 +18,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ..prompting import Prompts, lay_out
+from ..prompting import Prompts, lay_out, room_for
 from .chunks import Ask, Step, Written
 from .linking import ChunkVoice, link
-from .prompts import PROMPTS_SHARE, Person, cut, remember, room_for
+from .prompts import PROMPTS_SHARE, Person, cut, remember
 from .revision import revise
 from .silences import loudness, spoken
 from .stitching import Chunk, Turn, clip, merge, rejoin, seam, split
@@ -65,6 +65,11 @@ class Settings:
         """Of a chunk that shares its window with prompts, in seconds."""
         positions = math.ceil(PROMPTS_SHARE * self.duration / self.position_s - 1e-6)
         return self.duration - positions * self.position_s
+
+    @property
+    def most_prompts(self) -> int:
+        """People that a window has letters and room for."""
+        return min(self.num_letters, room_for(PROMPTS_SHARE * self.duration))
 
     def split(self, num_samples: int, duration: float, context: float) -> list[Chunk]:
         """Cover a file with chunks; `duration` and `context` are seconds."""
@@ -162,22 +167,22 @@ def diarize(
     people = [known[n] if n < len(known) else Person(n) for n in range(len(vectors))]
     for person, vector in zip(people, vectors, strict=True):
         person.vector = vector
-    emitted = stitch(chunks, heard, settings)
 
     def listen(start: float, end: float) -> Tensor:
         return waveform[round(start * rate) : round(end * rate)]
 
-    turns = merge((turn for some in emitted for turn in some), settings.min_duration_off)
-    remember(people, turns, listen, _vectors(turns, heard))
+    turns = stitch(chunks, heard, settings)
+    vectors = _vectors(turns, heard)
+    remember(people, turns, listen, vectors)
     present = [person for person in people if person.speech > 0]
     hook("people", [person.number for person in present])
 
     # A file of one chunk has nobody to keep apart from chunk to chunk.
     if settings.num_passes > 1 and len(chunks) > 1 and any(p.voice for p in present):
         chunks, heard = yield from hear_again(waveform, turns, present, settings)
-        emitted = stitch(chunks, heard, settings)
-        turns = merge((turn for some in emitted for turn in some), settings.min_duration_off)
-    return People(turns, people, _vectors(turns, heard))
+        turns = stitch(chunks, heard, settings)
+        vectors = _vectors(turns, heard)
+    return People(turns, people, vectors)
 
 
 def _link(
@@ -296,13 +301,13 @@ def _prompted(
         )
         others = sum(1 for p in ranked if p.number not in heard_well and seconds[c][p.number] > 0)
         others = min(others, settings.num_letters - 1)
-        most = min(settings.num_letters - others, room_for(settings.duration))
+        most = min(settings.num_letters - others, settings.most_prompts)
         chosen = [p for p in ranked if p.number in heard_well][:most]
         chosen.sort(key=lambda p: p.number)
         numbers = tuple(p.number for p in chosen)
         if numbers not in prompts:
             prompts[numbers] = settings.prompts(chosen)
-        num_letters = max(1, min(len(chosen) + others, settings.num_letters))
+        num_letters = max(1, len(chosen) + others)
         asks.append(Ask(waveform[chunk.start : chunk.stop], num_letters, prompts[numbers]))
         prompted.append(list(numbers))
     return asks, prompted
@@ -324,8 +329,8 @@ def _recognise(new: list[Turn], old: list[Turn], prompted: list[int]) -> dict[in
     return who
 
 
-def stitch(chunks: list[Chunk], heard: list[Heard], settings: Settings) -> list[list[Turn]]:
-    """What each chunk tells: its turns between two seams."""
+def stitch(chunks: list[Chunk], heard: list[Heard], settings: Settings) -> list[Turn]:
+    """Turns of the file: those of each chunk between two seams, merged."""
     rate = settings.sample_rate
     turns = [list(h.turns) for h in heard]
     seams = [chunks[0].first / rate]
@@ -337,7 +342,8 @@ def stitch(chunks: list[Chunk], heard: list[Heard], settings: Settings) -> list[
         turns[c], turns[c + 1] = rejoin(turns[c], turns[c + 1], at, both)
         seams.append(at)
     seams.append(chunks[-1].last / rate)
-    return [clip(some, *edges) for some, edges in zip(turns, pairwise(seams), strict=True)]
+    told = (clip(some, *edges) for some, edges in zip(turns, pairwise(seams), strict=True))
+    return merge((turn for some in told for turn in some), settings.min_duration_off)
 
 
 def _vectors(turns: list[Turn], heard: list[Heard]) -> np.ndarray:

@@ -22,7 +22,7 @@ from .chunks import Ask, Written
 from .offline import Settings, in_file, named, reconsider
 from .output import Pix2SeqOutput, Track, annotate, confidence_of, make_output
 from .people import People
-from .prompts import Person, choose, room_for
+from .prompts import Person, choose
 from .stitching import Chunk, Turn, clip, merge
 
 
@@ -130,7 +130,7 @@ class Stream:
         # While somebody else may come, a letter is kept for them.
         possible = people.possible
         others = not people.full or len(possible) > num_letters
-        most = min(num_letters - others, room_for(settings.duration))
+        most = min(num_letters - others, settings.most_prompts)
         prompted = choose(possible, most, now=start) if settings.num_passes > 1 else []
         ask = Ask(self._recent, num_letters, settings.prompts(prompted))
         heard = in_file(self._write([ask])[0], chunk, settings)

@@ -18,8 +18,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from ..prompting import SHORTEST_PROMPT
 from .linking import cosines
-from .prompts import SHORTEST_PROMPT, Person, remember
+from .prompts import Person, remember
 from .stitching import Turn
 
 

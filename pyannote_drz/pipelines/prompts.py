@@ -14,13 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..prompting import SILENCE_S
+from ..prompting import SHORTEST_PROMPT, SILENCE_S
 from .linking import cosines
 from .stitching import Turn, alone
 
-# s; shorter ones say little about a voice, longer ones the model has not been trained with
-# (DESIGN.md, section 4).
-SHORTEST_PROMPT, LONGEST_PROMPT = 0.5, 5.0
+LONGEST_PROMPT = 5.0  # s (DESIGN.md, section 4)
 # Share of a window that is left to prompts and their silences; the chunk has the rest.
 PROMPTS_SHARE = 0.4
 # s; of silence, after which a person counts half when there are more people than letters. 3.5 %
@@ -170,11 +168,6 @@ def choose(people: Iterable[Person], num_prompts: int, now: float) -> list[Perso
     heard = [person for person in people if person.voice]
     chosen = sorted(heard, key=presence, reverse=True)[: max(num_prompts, 0)]
     return sorted(chosen, key=lambda person: person.number)
-
-
-def room_for(window_s: float) -> int:
-    """How many people a window of `window_s` seconds has room for, of the shortest prompts."""
-    return int(PROMPTS_SHARE * window_s / (SHORTEST_PROMPT + SILENCE_S))
 
 
 def cut(people: list[Person], sample_rate: int, window_s: float) -> list[Tensor]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from ..prompting import SILENCE_S, lay_out
+from ..prompting import SILENCE_S, lay_out, room_for
 from ..simulation import Batch, Turn
 from .halves import clip
 
 # Share of a window that prompts may take: the rest is what is learnt. DESIGN.md, section 4, allows
 # 16 s of prompts, in chunks of 30.
 MOST = 0.5
-SHORTEST_S = (
-    0.5  # s; of the prompts that do not fit into that share when so short, the last ones go
-)
 
 
 def begin_with_prompts(batch: Batch, sample_rate: int, position_samples: int) -> Batch:
@@ -32,7 +29,7 @@ def begin_with_prompts(batch: Batch, sample_rate: int, position_samples: int) ->
         as many as `prompted[i]` has.
     """
     duration_s = batch.waveforms.shape[1] / sample_rate
-    most = int(MOST * duration_s / (SHORTEST_S + SILENCE_S))
+    most = room_for(MOST * duration_s)  # the last ones are left out
     waveforms, turns = batch.waveforms.clone(), []
     prompted_rows = [prompted[:most] for prompted in batch.prompted]
     for row, prompted in enumerate(prompted_rows):

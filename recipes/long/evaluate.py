@@ -31,7 +31,7 @@ from pyannote_drz.pipelines.offline import Heard, hear_again, in_file, named, st
 from pyannote_drz.pipelines.output import annotate
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
 from pyannote_drz.pipelines.prompts import Person, remember
-from pyannote_drz.pipelines.stitching import Turn, merge
+from pyannote_drz.pipelines.stitching import Turn
 
 BLOCK_S = 300.0  # s; joined meetings take turns of that length
 ENROLLED_S = 120.0  # s; that much of a meeting is where recordings of its people are cut from
@@ -141,10 +141,7 @@ def chunkwise(pipeline: Pix2SeqDiarization, meeting: Meeting) -> tuple[Annotatio
         best.append(named(Heard(turns, vectors), who))
 
     def whole(some: list[Heard]) -> Annotation:
-        turns = merge(
-            (turn for part in stitch(chunks, some, settings) for turn in part),
-            settings.min_duration_off,
-        )
+        turns = stitch(chunks, some, settings)
         return annotate(turns, {turn.speaker: str(turn.speaker) for turn in turns}, meeting.uri)
 
     return whole(heard), whole(best)
@@ -166,8 +163,7 @@ def oracle(pipeline: Pix2SeqDiarization, meeting: Meeting) -> Annotation:
     remember(people, turns, cut)
     job = hear_again(meeting.waveform, turns, people, settings)
     ((chunks, heard),) = run([(job, quiet)], pipeline.write, pipeline.batch_size)
-    told = [turn for part in stitch(chunks, heard, settings) for turn in part]
-    told = merge(told, settings.min_duration_off)
+    told = stitch(chunks, heard, settings)
     return annotate(told, dict(enumerate(labels)), meeting.uri)
 
 

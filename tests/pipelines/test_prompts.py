@@ -9,17 +9,15 @@ from hypothesis import strategies as st
 from pyannote_drz.pipelines.prompts import (
     LONGEST_PROMPT,
     PROMPTS_SHARE,
-    SHORTEST_PROMPT,
     Person,
     Sample,
     choose,
     cut,
     remember,
-    room_for,
     together,
 )
 from pyannote_drz.pipelines.stitching import Turn, alone
-from pyannote_drz.prompting import SILENCE_S
+from pyannote_drz.prompting import SHORTEST_PROMPT, SILENCE_S, room_for
 
 settings.register_profile("busy", deadline=None)  # a busy machine is not a failure
 settings.load_profile("busy")
@@ -173,7 +171,7 @@ def test_the_more_people_the_shorter_their_prompts(num_people, longest):
 @given(st.floats(2.0, 60.0), st.lists(st.floats(0.5, 5.0), min_size=1, max_size=26))
 def test_all_prompts_fit_into_their_share_of_the_window(window_s, lengths):
     """Where there is room, and then all of them are long enough."""
-    most = room_for(window_s)
+    most = room_for(PROMPTS_SHARE * window_s)
     people = [Person(i, samples=[sample(0, n)]) for i, n in enumerate(lengths)][:most]
     voices = cut(people, RATE, window_s)
     assert sum(len(v) / RATE + SILENCE_S for v in voices) <= PROMPTS_SHARE * window_s + 1e-6

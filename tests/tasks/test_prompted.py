@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyannote_drz.prompting import SILENCE_S
+from pyannote_drz.prompting import SHORTEST_PROMPT, SILENCE_S
 from pyannote_drz.simulation import Batch, Turn
 from pyannote_drz.tasks.objective import make_targets
-from pyannote_drz.tasks.prompted import MOST, SHORTEST_S, begin_with_prompts
+from pyannote_drz.tasks.prompted import MOST, begin_with_prompts
 from pyannote_drz.tokens import Vocabulary
 
 settings.register_profile("busy", deadline=None)  # a busy machine is not a failure
@@ -93,7 +93,7 @@ people = st.permutations(range(8))
 @given(people, prompt_lengths, durations)
 def test_prompts_take_their_share_and_no_more(people, prompt_s, duration_s):
     waveform, prompts, _, begin_s = begin([], people[: len(prompt_s)], prompt_s, duration_s)
-    prompt_s = prompt_s[: int(MOST * duration_s / (SHORTEST_S + SILENCE_S))]  # what fits
+    prompt_s = prompt_s[: int(MOST * duration_s / (SHORTEST_PROMPT + SILENCE_S))]  # what fits
     prompted = people[: len(prompt_s)]
     assert begin_s <= MOST * duration_s + POSITION / RATE
     assert round(begin_s * RATE) % POSITION == 0
