@@ -1,11 +1,12 @@
-"""`Pix2SeqDiarizer`: one transformer listens to a chunk and writes who spoke when.
+"""`Pix2SeqDiarizer`: one transformer reads what two encoders hear in a chunk and writes who spoke when.
 
-    chunk audio           <diarize>  start end A  start end B  …  <eos>
-    |- sees all of it -| |- causal, sees the chunk and what is written -|
+    chunk, 80 ms a position   <diarize>  start end A  start end B  …  <eos>
+    |-- sees all of it ----| |- causal, sees the chunk and what is written -|
 
-Two of the three kinds of tokens *point* instead of being looked up in a table: times point at the
-audio positions (`bin_keys`), speakers point at the voices of turns that are written already
-(`_voice_logits`). A chunk may begin with prompts, whose turns are given: `pyannote_drz.prompting`.
+It reads the probabilities of PyanNet's classes, and nothing else. Speaker embeddings never enter
+it: they are cosines, added to the logits of attention and deciding who a turn is by (`voices.py`).
+What PyanNet says of starts and ends is added where times are pointed at (`evidence.py`). A chunk
+may begin with prompts, whose turns are given: `pyannote_drz.prompting`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,31 @@ from pyannote.audio.core.task import Task
 from torch import Tensor
 
 from ..tokens import Vocabulary
-from .blocks import Block, LogMel, Stem, TimeCode, rotary
+from .blocks import Block, TimeCode, rotary
+from .encoders.features import (
+    BIN_SAMPLES,
+    BINS_PER_POSITION,
+    POSITION_SAMPLES,
+    SAMPLE_RATE,
+    FeatureEncoder,
+    Features,
+)
+from .encoders.segmentation import NUM_CLASSES, activities
+from .evidence import Evidence
+from .voices import KINDS, Voices, VoiceScore, voices_of
 
 IMPOSSIBLE = -1e4  # logit of a token that cannot be right; finite, so that 0 x it is not nan
 # s; rotary positions of what is written begin here, whatever the duration of the chunk, so that a
 # model that began with short chunks can go on with longer ones.
 WORDS_AT_S = 60.0
+START_POSITIONS = 6  # a start's voice is what is heard in the half second after it
+NUM_SIMILARITIES = KINDS + 1
+# Attention's factors at first: half of the heads listen to the long embeddings, one to PyanNet's
+# local speakers, one looks for what is not written yet (DESIGN.md, section 3).
+LONG_FACTORS, LOCAL_FACTOR, UNWRITTEN_FACTOR = (2.0, 4.0), 3.0, 1.0
+# Of the rise of activities, the rise of what is unwritten and what is unwritten after it (starts);
+# of the fall and of seconds of silence (ends); of seconds that are unwritten (eos).
+EVIDENCE = (3.0, 1.0, 0.5, 3.0, -1.0, -1.0)
 
 
 class Memory(NamedTuple):
@@ -34,83 +54,74 @@ class Memory(NamedTuple):
 
     keys, values : one (batch, heads, positions, head_dim) per layer
     bin_keys : (batch, bins, dim), what time tokens point at
-    voice_sums : (batch, positions + 1, voice_dim + 1), cumulated voice vectors and weights
+    voices : Voices, the embeddings
+    evidence : Evidence, of PyanNet's activities
     activity : (batch, frames, speakers) logits of the auxiliary head
     """
 
     keys: list[Tensor]
     values: list[Tensor]
     bin_keys: Tensor
-    voice_sums: Tensor
+    voices: Voices
+    evidence: Evidence
     activity: Tensor
 
 
 class Pix2SeqDiarizer(Model):
     """Speaker diarization as writing a sequence.
 
-    Log-mel > convolutional stem > prefix-LM transformer > tokens of `pyannote_drz.tokens`.
+    Frozen encoders > prefix-LM transformer > tokens of `pyannote_drz.tokens`.
 
     Parameters
     ----------
     sample_rate : int, optional
-        In Hz. Defaults to 16000.
+        Only 16000 Hz, which the encoders learnt from.
     num_channels : int, optional
         Only 1 is supported, as by pyannote.audio itself.
-    num_mels : int, optional
-        Mel bands.
     dim : int, optional
         Width of the transformer.
     num_layers : int, optional
         The activity head reads, and feeds back, after the first two thirds.
     num_heads : int, optional
-        Attention heads, `dim / num_heads` wide each.
-    num_halvings : int, optional
-        Halvings of the 100-Hz mel rate by the stem: 3 make audio positions of 80 ms, 2 of 40 ms.
-    voice_dim : int, optional
-        Width of voice vectors.
-    resolution : float, optional
-        Time bins, in seconds.
+        Attention heads, `dim / num_heads` wide each; at least 4.
     dropout : float, optional
         On residual branches.
     task : Task, optional
         `SyntheticPix2SeqDiarization`, or any task whose specifications have duration and classes.
 
+    Raises
+    ------
+    ValueError
+        A rate that the encoders do not know, or a width that heads do not divide.
+
     References
     ----------
     Chen et al., "Pix2Seq: a language modeling framework for object detection", ICLR 2022.
-    Pointing: Vinyals et al., "Pointer networks", NeurIPS 2015; evidence in DESIGN.md, section 6.
+    Pointing: Vinyals et al., "Pointer networks", NeurIPS 2015; evidence in DESIGN.md, sections 3, 6.
     """
 
     def __init__(
         self,
-        sample_rate: int = 16000,
+        sample_rate: int = SAMPLE_RATE,
         num_channels: int = 1,
-        num_mels: int = 80,
         dim: int = 256,
-        num_layers: int = 8,
+        num_layers: int = 6,
         num_heads: int = 4,
-        num_halvings: int = 3,
-        voice_dim: int = 128,
-        resolution: float = 0.02,
         dropout: float = 0.1,
         task: Task | None = None,
     ):
-        super().__init__(sample_rate=sample_rate, num_channels=num_channels, task=task)
-        self.save_hyperparameters(
-            "num_mels", "dim", "num_layers", "num_heads", "num_halvings", "voice_dim",
-            "resolution", "dropout",
-        )  # fmt: skip
-        self.log_mel = LogMel(sample_rate, num_mels)
-        bins = self.position_samples / (resolution * sample_rate)
-        if bins < 1 or bins != round(bins):
+        if sample_rate != SAMPLE_RATE:
+            raise ValueError(f"the encoders hear {SAMPLE_RATE} Hz, got sample_rate={sample_rate}.")
+        if num_heads < 4 or dim % (2 * num_heads):
             raise ValueError(
-                f"an audio position ({self.position_samples / sample_rate} s) must hold a whole "
-                f"number of time bins, got bins of {resolution} s."
+                f"num_heads must be at least 4, and dim an even number per head, "
+                f"got {dim} / {num_heads}."
             )
-        if dim % (2 * num_heads):
-            raise ValueError(f"dim must be an even number per head, got {dim} / {num_heads}.")
-
-        self.stem = Stem(num_mels, dim, num_halvings)
+        super().__init__(sample_rate=sample_rate, num_channels=num_channels, task=task)
+        self.save_hyperparameters("dim", "num_layers", "num_heads", "dropout")
+        self.encoder = FeatureEncoder()
+        # Five positions at once: an edge is seen before anything attends to it.
+        self.probabilities = nn.Conv1d(BINS_PER_POSITION * NUM_CLASSES, dim, 5, padding=2)
         self.time_code = TimeCode(num_periods=dim // 2)
         self.time_embedding = nn.Linear(dim, dim, bias=False)  # of audio and of time tokens
         self.audio_type = nn.Parameter(0.02 * torch.randn(dim))
@@ -118,20 +129,32 @@ class Pix2SeqDiarizer(Model):
         self.role = nn.Parameter(0.02 * torch.randn(3, dim))  # start, end, speaker
 
         self.blocks = nn.ModuleList(Block(dim, num_heads, dropout) for _ in range(num_layers))
-        self.norm_voice = nn.LayerNorm(dim)
         self.norm_audio = nn.LayerNorm(dim)
         self.norm_token = nn.LayerNorm(dim)
+        # Vectors, so that weight decay leaves them alone.
+        self.audio_factors = nn.Parameter(self._first_factors(NUM_SIMILARITIES))
+        self.token_factors = nn.Parameter(self._first_factors(NUM_SIMILARITIES + 1))
+        self.evidence_factors = nn.Parameter(torch.tensor(EVIDENCE))
+        self.voice_score = VoiceScore()
 
-        self.voice = nn.Linear(dim, voice_dim + 1)  # voice vector and log weight of a position
-        self.voice_scale = nn.Parameter(torch.tensor(10.0))  # of cosines, learnt from there
-        self.voice_bias = nn.Parameter(torch.zeros(2))  # known voice, new voice
-
-        self.bin_key = nn.Linear(dim, self.bins_per_position * dim)
+        self.bin_key = nn.Linear(dim, BINS_PER_POSITION * dim)
         self.bin_code = nn.Linear(dim, dim, bias=False)
         self.bin_query = nn.Linear(dim, dim)
         self.last_edge = nn.Parameter(torch.zeros(dim))  # audio state after the last position
         self.end_or_pad = nn.Linear(dim, 2)
         self.apply(self._initialize)
+        self.voice_score.start_from_cosines()
+
+    def _first_factors(self, num_similarities: int) -> Tensor:
+        """(layers x heads x similarities) factors; see `_bias`."""
+        num_layers, num_heads = self.hparams.num_layers, self.hparams.num_heads
+        factors = torch.zeros(num_layers, num_heads, num_similarities)
+        for head, factor in enumerate(LONG_FACTORS):
+            factors[:, head, 1] = factor
+        factors[:, 2, KINDS] = LOCAL_FACTOR
+        if num_similarities > NUM_SIMILARITIES:
+            factors[:, 3, NUM_SIMILARITIES] = UNWRITTEN_FACTOR
+        return factors.flatten()
 
     def _initialize(self, module: nn.Module):
         # GPT-2's initialisation; residual branches start small, so that depth costs no warm-up.
@@ -139,6 +162,8 @@ class Pix2SeqDiarizer(Model):
             nn.init.normal_(module.weight, std=0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+        elif isinstance(module, FeatureEncoder):
+            return
         elif isinstance(module, Block):
             for layer in (module.out, module.down):
                 nn.init.normal_(layer.weight, std=0.02 / (2 * self.hparams.num_layers) ** 0.5)
@@ -148,8 +173,22 @@ class Pix2SeqDiarizer(Model):
         dim, num_speakers = self.hparams.dim, self.dimension
         self.speaker = nn.Embedding(num_speakers, dim)
         nn.init.normal_(self.speaker.weight, std=0.02)
-        self.activity = nn.Linear(dim, self.bins_per_position * num_speakers)
-        self.feedback = nn.Linear(self.bins_per_position * num_speakers, dim, bias=False)
+        self.activity = nn.Linear(dim, BINS_PER_POSITION * num_speakers)
+        self.feedback = nn.Linear(BINS_PER_POSITION * num_speakers, dim, bias=False)
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Refuse what was learnt before there were encoders.
+
+        Raises
+        ------
+        ValueError
+        """
+        if any(name.startswith("stem.") for name in checkpoint["state_dict"]):
+            raise ValueError(
+                "this checkpoint is of a Pix2SeqDiarizer that read log-mel energies; "
+                "today's hears with encoders and learns anew."
+            )
+        super().on_load_checkpoint(checkpoint)
 
     # ---- what pyannote.audio asks of a model ----------------------------------------------------
 
@@ -174,23 +213,24 @@ class Pix2SeqDiarizer(Model):
             )
         return Vocabulary(
             duration=self.specifications.duration,
-            resolution=self.hparams.resolution,
+            resolution=BIN_SAMPLES / SAMPLE_RATE,
             max_speakers=self.dimension,
         )
 
     @cached_property
     def position_samples(self) -> int:
         """Samples of one audio position."""
-        return self.log_mel.hop * 2**self.hparams.num_halvings
+        return POSITION_SAMPLES
 
     @cached_property
     def bin_samples(self) -> int:
         """Samples of one time bin, which is also one output frame."""
-        return round(self.hparams.resolution * self.hparams.sample_rate)
+        return BIN_SAMPLES
 
     @cached_property
     def bins_per_position(self) -> int:
-        return round(self.position_samples / self.bin_samples)
+        """Time bins of one audio position."""
+        return BINS_PER_POSITION
 
     def num_positions(self, num_samples: int) -> int:
         """Number of audio positions of the transformer, of which the last may be padded."""
@@ -213,77 +253,66 @@ class Pix2SeqDiarizer(Model):
 
     # ---- listening ------------------------------------------------------------------------------
 
-    def _positions(self, waveforms: Tensor) -> Tensor:
-        """(rows, samples) -> (rows, positions, dim)"""
-        missing = -waveforms.shape[-1] % self.position_samples
-        return self.stem(self.log_mel(F.pad(waveforms, (0, missing))))
-
     def _head_layer(self) -> int:
         return 2 * len(self.blocks) // 3
 
-    def _voice_vectors(self, x: Tensor) -> Tensor:
-        """Weighted voice vectors and their weights, (…, positions, voice_dim + 1)."""
-        with torch.autocast(x.device.type, enabled=False):
-            # Averages of plain vectors learn voices faster than averages of unit vectors do
-            # (recipes/synthetic/RUNS.md).
-            vector, weight = self.voice(self.norm_voice(x.float())).split(
-                [self.hparams.voice_dim, 1], dim=-1
-            )
-            weight = weight.sigmoid()
-            return torch.cat([weight * vector, weight], dim=-1)
+    def _bias(self, factors: Tensor, layer: int, similarities: Tensor) -> Tensor:
+        """Added to attention logits, (batch, heads, queries, positions).
 
-    def _chunk(self, waveforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Audio positions of chunks, (batch, positions, dim), and their rotation."""
-        x = self._positions(waveforms)
-        positions = torch.arange(x.shape[1], device=x.device)
-        centres_s = (positions + 0.5) * (self.position_samples / self.hparams.sample_rate)
-        x = x + self.audio_type + self.time_embedding(self.time_code(centres_s))
-        return x, *rotary(positions, self.hparams.dim // self.hparams.num_heads)
-
-    def recognize(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-        """Voices and activity of chunks, (batch, samples): the layers below the head, no words.
-
-        A model that learns these first learns to diarize sooner (recipes/synthetic/RUNS.md).
-
-        Returns
-        -------
-        voice_sums, activity : Tensors
-            As in `Memory`.
+        `similarities` is (batch, kinds, queries, positions); every head weighs the kinds its way.
         """
-        x, cosines, sines = self._chunk(waveforms)
-        for block in self.blocks[: self._head_layer()]:
-            x = block.attend(x, *block.keys(x, cosines, sines), mask=None)
-        voice_sums = F.pad(self._voice_vectors(x).cumsum(1), (0, 0, 1, 0))
-        activity = self.activity(x)  # (batch, positions, bins x speakers)
-        return voice_sums, activity.unflatten(-1, (self.bins_per_position, -1)).flatten(1, 2)
+        shape = (self.hparams.num_layers, self.hparams.num_heads, -1)
+        return torch.einsum("hk,bkij->bhij", factors.view(shape)[layer], similarities)
 
-    def listen(self, waveforms: Tensor) -> Memory:
-        """Listen to chunks, (batch, samples)."""
-        x, cosines, sines = self._chunk(waveforms)
-        batch, length, dim = x.shape
+    def listen(self, features: Features, prompts: Tensor | None = None) -> Memory:
+        """Read the features of chunks.
+
+        Parameters
+        ----------
+        features : Features
+            (batch, positions, …), of `self.encoder`.
+        prompts : (batch,) Tensor, optional
+            How many positions of each window are prompts. PyanNet's local speakers there are not
+            those of the chunk, and its activities not what is to be written.
+        """
+        heard = activities(features.probabilities.float())  # (batch, positions, 4, 3)
+        batch, length = heard.shape[:2]
+        positions = torch.arange(length, device=heard.device)
+        if prompts is not None:
+            heard = heard * (positions >= prompts[:, None])[..., None, None]
+        voices = voices_of(features, heard.mean(2))
+        similarities = voices.similarities()
+
+        x = self.probabilities(features.probabilities.float().flatten(2).transpose(1, 2))
+        centres_s = (positions + 0.5) * (POSITION_SAMPLES / SAMPLE_RATE)
+        x = x.transpose(1, 2) + self.audio_type + self.time_embedding(self.time_code(centres_s))
+        cosines, sines = rotary(positions, self.hparams.dim // self.hparams.num_heads)
         keys, values = [], []
         for layer, block in enumerate(self.blocks):
             if layer == self._head_layer():
-                vectors = self._voice_vectors(x)
                 activity = self.activity(x)  # (batch, positions, bins x speakers)
                 x = x + self.feedback(activity.sigmoid())
             q, k, v = block.keys(x, cosines, sines)
             keys.append(k)
             values.append(v)
-            x = block.attend(x, q, k, v, mask=None)
+            x = block.attend(x, q, k, v, self._bias(self.audio_factors, layer, similarities))
 
         x = self.norm_audio(x)
-        bin_keys = self.bin_key(x).view(batch, length * self.bins_per_position, dim)
-        last = self.bin_key(self.last_edge).view(self.bins_per_position, dim)[:1]
-        bin_keys = torch.cat([bin_keys, last.expand(batch, 1, dim)], dim=1)
-        bins_s = self.hparams.resolution * torch.arange(bin_keys.shape[1], device=x.device)
+        bin_keys = self.bin_key(x).view(batch, length * BINS_PER_POSITION, -1)
+        last = self.bin_key(self.last_edge).view(BINS_PER_POSITION, -1)[:1]
+        bin_keys = torch.cat([bin_keys, last.expand(batch, 1, -1)], dim=1)
+        bin_s = BIN_SAMPLES / SAMPLE_RATE
+        bins_s = bin_s * torch.arange(bin_keys.shape[1], device=x.device)
         bin_keys = bin_keys + self.bin_code(self.time_code(bins_s))
+        with torch.autocast(x.device.type, enabled=False):
+            evidence = Evidence(heard.flatten(1, 2), bin_s)
         return Memory(
             keys=keys,
             values=values,
             bin_keys=bin_keys,
-            voice_sums=F.pad(vectors.cumsum(1), (0, 0, 1, 0)),
-            activity=activity.reshape(batch, length * self.bins_per_position, -1),
+            voices=voices,
+            evidence=evidence,
+            activity=activity.reshape(batch, length * BINS_PER_POSITION, -1),
         )
 
     # ---- writing --------------------------------------------------------------------------------
@@ -303,47 +332,97 @@ class Pix2SeqDiarizer(Model):
         x = x + self.role[role]
         return torch.cat([self.diarize.to(x.dtype).expand(batch, 1, -1), x], dim=1)
 
-    def turn_voices(self, tokens: Tensor, voice_sums: Tensor) -> Tensor:
-        """Summed voice vectors and weights of turns, from their times.
+    def _turns(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Starts and ends (bins) and speakers that are written, (batch, …) each."""
+        v = self.vocabulary
+        starts, ends = tokens[:, 0::3] - v.first_time, tokens[:, 1::3] - v.first_time
+        last = v.num_bins - 1
+        return starts.clamp(0, last), ends.clamp(0, last), tokens[:, 2::3] - v.first_speaker
+
+    def _token_voices(self, tokens: Tensor, memory: Memory, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Whose voice each token is about: a start's, a turn's, a speaker's.
 
         Parameters
         ----------
         tokens : (batch, written) Tensor
-        voice_sums : (batch, positions + 1, voice_dim + 1) Tensor
-            See `Memory`.
+        memory : Memory
+        rows : (K,) Tensor
+            Of <diarize> (0), which is about nobody, and the tokens (from 1).
 
         Returns
         -------
-        voices : (batch, turns, voice_dim + 1) Tensor
-            One row for each turn whose start and end are written.
+        embeddings : (batch, K, 3, 192) Tensor
+            Unit vectors.
+        who : (batch, K, 3) Tensor
+            PyanNet's local speaker who began the turn.
         """
-        num_turns = (tokens.shape[1] + 1) // 3
-        first_time, last = self.vocabulary.first_time, voice_sums.shape[1] - 1
-        start = (tokens[:, 0::3][:, :num_turns] - first_time) // self.bins_per_position
-        end = -((first_time - tokens[:, 1::3][:, :num_turns]) // self.bins_per_position)
-        start, end = start.clamp(0, last), end.clamp(0, last)
+        starts, ends, speakers = self._turns(tokens)
+        voices, per = memory.voices, BINS_PER_POSITION
+        sums = voices.sums.new_zeros(len(tokens), len(rows), *voices.sums.shape[2:])
+        who = voices.local.new_zeros(len(tokens), len(rows), voices.local.shape[-1])
+        turn, kind = (rows - 1) // 3, rows % 3  # of <diarize>: -1, 0
+        is_start, is_end, is_speaker = kind == 1, kind == 2, (kind == 0) & (rows > 0)
+        if is_start.any():
+            begin = starts[:, turn[is_start]] // per
+            sums[:, is_start] = voices.between(begin, begin + START_POSITIONS)[0]
+        if is_end.any():
+            begin, end = starts[:, turn[is_end]] // per, -(-ends[:, turn[is_end]] // per)
+            sums[:, is_end] = voices.between(begin, end)[0]
+        if is_speaker.any():
+            num_turns = speakers.shape[1]
+            begin, end = starts[:, :num_turns] // per, -(-ends[:, :num_turns] // per)
+            turns, _ = voices.between(begin, end)  # (batch, turns, 3, 192)
+            now = turn[is_speaker]
+            before = torch.arange(num_turns, device=tokens.device) <= now[:, None]
+            same = (speakers[:, now, None] == speakers[:, None]) & before  # (batch, K, turns)
+            sums[:, is_speaker] = torch.einsum("bkt,btnd->bknd", same.to(turns.dtype), turns)
+        about = rows > 0
+        who[:, about] = memory.evidence.who_starts(starts[:, turn[about]])
+        return F.normalize(sums, dim=-1, eps=1e-4), who
 
-        def at(position):
-            index = position[..., None].expand(-1, -1, voice_sums.shape[-1])
-            return voice_sums.gather(1, index)
-
-        return at(end) - at(start)
-
-    def _voice_logits(self, tokens: Tensor, memory: Memory) -> Tensor:
-        """How much each turn sounds like each voice so far, (batch, turns, speakers)."""
+    def _speaker_logits(self, tokens: Tensor, memory: Memory, turn: Tensor) -> Tensor:
+        """How much turns (K,) sound like everybody before them, (batch, K, speakers)."""
         v = self.vocabulary
-        turns = self.turn_voices(tokens, memory.voice_sums)
-        batch, num_turns, _ = turns.shape
-        before = tokens[:, 2::3][:, :num_turns] - v.first_speaker  # (batch, turns or turns - 1)
-        before = F.pad(before, (0, num_turns - before.shape[1]), value=-1)
-        is_speaker = before[..., None] == torch.arange(v.max_speakers, device=tokens.device)
-        # Sums over the turns before this one.
-        sums = (is_speaker[..., None] * turns[:, :, None]).cumsum(1)
-        sums = F.pad(sums, (0, 0, 0, 0, 1, 0))[:, :num_turns]  # (batch, turns, speakers, …)
-        known = F.pad(is_speaker.cumsum(1), (0, 0, 1, 0))[:, :num_turns] > 0
-        cosine = F.cosine_similarity(turns[:, :, None, :-1], sums[..., :-1], dim=-1)
-        old, new = self.voice_bias
-        return torch.where(known, self.voice_scale * cosine + old, new)
+        starts, ends, speakers = self._turns(tokens)
+        num_turns = ends.shape[1]
+        position_s = POSITION_SAMPLES / SAMPLE_RATE
+        begin, end = starts[:, :num_turns] // BINS_PER_POSITION, -(-ends // BINS_PER_POSITION)
+        sums, alone = memory.voices.between(begin, end)  # (batch, turns, 3, 192), (batch, turns)
+        who = memory.evidence.who_starts(starts[:, :num_turns])  # (batch, turns, 3)
+
+        speakers = F.pad(speakers, (0, num_turns - speakers.shape[1]), value=-1)[:, :num_turns]
+        is_by = speakers[..., None] == torch.arange(v.max_speakers, device=tokens.device)
+        before = torch.arange(num_turns, device=tokens.device) < turn[:, None]  # (K, turns)
+        said = (is_by.transpose(1, 2)[:, None] & before[None, :, None]).to(sums.dtype)
+        count = said.sum(-1)  # (batch, K, speakers)
+        people = torch.einsum("bkst,btnd->bksnd", said, sums)
+        people_s = position_s * torch.einsum("bkst,bt->bks", said, alone)
+        people_who = torch.einsum("bkst,btl->bksl", said, who) / count.clamp(min=1)[..., None]
+        same = torch.einsum("bkl,bksl->bks", who[:, turn], people_who)
+        return self.voice_score(
+            sums[:, turn], position_s * alone[:, turn], people, people_s, same, count > 0
+        )
+
+    def _add_evidence(
+        self, times: Tensor, eos: Tensor, tokens: Tensor, memory: Memory, rows: Tensor,
+        unwritten: Tensor,
+    ) -> None:  # fmt: skip
+        """Add what PyanNet says to logits of times (batch, K, bins) and eos (batch, K), in place."""
+        starts, _, _ = self._turns(tokens)
+        evidence = memory.evidence
+        rise, new, after, fall, gone, left = self.evidence_factors
+        is_start, is_end = rows % 3 == 0, rows % 3 == 1
+        if is_start.any():
+            unwritten_rise, unwritten_after = evidence.start_terms(unwritten)
+            told = rise * evidence.rise[:, None] + new * unwritten_rise + after * unwritten_after
+            times[:, is_start] += told
+            turn = rows[is_start] // 3 - 1
+            since = F.pad(starts, (1, 0))[:, turn + 1]
+            eos[:, is_start] += left * evidence.left_s(unwritten, since)
+        if is_end.any():
+            begin = starts[:, (rows[is_end] - 1) // 3]
+            falls, silent_s = evidence.end_terms(begin, evidence.who_starts(begin))
+            times[:, is_end] += fall * falls + gone * silent_s
 
     def write(self, tokens: Tensor, memory: Memory, cache=None, first: int = 0) -> Tensor:
         """Logits of what comes next, after each of the tokens written so far.
@@ -365,21 +444,34 @@ class Pix2SeqDiarizer(Model):
             Row i tells token `first + i`, given those before.
         """
         v = self.vocabulary
-        position_s = self.position_samples / self.hparams.sample_rate
-        heard_s = (memory.voice_sums.shape[1] - 1) * position_s
+        position_s = POSITION_SAMPLES / SAMPLE_RATE
+        heard_s = memory.voices.unit.shape[1] * position_s
         if heard_s >= v.duration + position_s:
             raise ValueError(
                 f"only chunks of up to {v.duration} s can be written, got about {heard_s:.2f} s."
             )
         x = self._embed(tokens)[:, first:]
         batch, length, dim = x.shape
-        written = torch.arange(first, first + length, device=x.device)
-        words_at = self.num_positions(round(WORDS_AT_S * self.hparams.sample_rate))
-        cosines, sines = rotary(words_at + written, dim // self.hparams.num_heads)
+        rows = torch.arange(first, first + length, device=x.device)
+        words_at = self.num_positions(round(WORDS_AT_S * SAMPLE_RATE))
+        cosines, sines = rotary(words_at + rows, dim // self.hparams.num_heads)
 
-        causal = written[:, None] >= torch.arange(first + length, device=x.device)
-        mask = F.pad(causal, (memory.keys[0].shape[2], 0), value=True)
+        with torch.autocast(x.device.type, enabled=False):
+            embeddings, who = self._token_voices(tokens, memory, rows)
+            similarities = memory.voices.similarities_to(embeddings, who)
+            starts, ends, speakers = self._turns(tokens)
+            done = speakers.shape[1]
+            is_start = rows % 3 == 0
+            unwritten = memory.evidence.unwritten(
+                starts[:, :done], ends[:, :done], rows[is_start] // 3
+            )  # (batch, starts, bins)
+            seen = similarities.new_zeros(batch, 1, length, similarities.shape[-1])
+            seen[:, 0, is_start] = unwritten.unflatten(-1, (-1, BINS_PER_POSITION)).mean(-1)
+            similarities = torch.cat([similarities, seen.clamp(max=1)], dim=1)
 
+        causal = rows[:, None] >= torch.arange(first + length, device=x.device)
+        causal = x.new_zeros(causal.shape).masked_fill(~causal, -torch.inf)
+        causal = causal.expand(batch, self.hparams.num_heads, -1, -1)
         for layer, block in enumerate(self.blocks):
             q, k, value = block.keys(x, cosines, sines)
             if cache is None:
@@ -387,18 +479,24 @@ class Pix2SeqDiarizer(Model):
                 value = torch.cat([memory.values[layer], value], dim=2)
             else:
                 k, value = cache.append(layer, k, value, first)
-            x = block.attend(x, q, k, value, mask)
+            bias = self._bias(self.token_factors, layer, similarities)
+            x = block.attend(x, q, k, value, torch.cat([bias, causal.to(bias.dtype)], dim=-1))
 
         x = self.norm_token(x)
-        times = self.bin_query(x) @ memory.bin_keys.transpose(1, 2) / dim**0.5
+        times = (self.bin_query(x) @ memory.bin_keys.transpose(1, 2) / dim**0.5).float()
         speakers = (x @ self.speaker.weight.T.to(x.dtype)).float()
-        after_end = (2 - first) % 3  # the first row that tells a speaker; every third one does
-        told = self._voice_logits(tokens, memory)[:, (first + after_end) // 3 :]
-        speakers[:, after_end::3] += told
+        pad, eos = self.end_or_pad(x).float().unbind(-1)
+        with torch.autocast(x.device.type, enabled=False):
+            eos = eos.clone()
+            self._add_evidence(times, eos, tokens, memory, rows, unwritten)
+            names = rows % 3 == 2
+            if names.any():
+                turn = (rows[names] - 2) // 3
+                speakers[:, names] += self._speaker_logits(tokens, memory, turn)
 
         logits = x.new_full((batch, length, len(v)), IMPOSSIBLE, dtype=torch.float)
-        logits[..., v.pad], logits[..., v.eos] = self.end_or_pad(x).float().unbind(-1)
-        times = times[..., : v.num_bins].float()  # the last position may reach beyond the last bin
+        logits[..., v.pad], logits[..., v.eos] = pad, eos
+        times = times[..., : v.num_bins]  # the last position may reach beyond the last bin
         logits[..., v.first_time : v.first_time + times.shape[-1]] = times
         logits[..., v.speakers] = speakers
         return logits
@@ -428,7 +526,7 @@ class Pix2SeqDiarizer(Model):
             raise ValueError(
                 f"expected (batch, samples) or (batch, 1, samples), got {tuple(waveforms.shape)}."
             )
-        memory = self.listen(waveforms)
+        memory = self.listen(self.encoder(waveforms))
         activities = memory.activity.float().sigmoid()
         if tokens is None:
             return activities

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..prompting import SHORTEST_PROMPT, SILENCE_S
+from ..prompting import SHORTEST_PROMPT
+
+SILENCE_S = 0.24
 from .linking import cosines
 from .stitching import Turn, alone
 

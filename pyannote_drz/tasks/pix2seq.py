@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,16 +21,15 @@ from pyannote.audio.torchmetrics import (
 from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
 from torch.utils.data import get_worker_info
-from torch_audiomentations import Identity, Shift, TimeInversion
+from torch_audiomentations import Shift, TimeInversion
 from torch_audiomentations.augmentations.mix import Mix
 from torch_audiomentations.core.transforms_interface import BaseWaveformTransform
 from torchmetrics import Metric
-from torchmetrics.classification import BinaryEER
 
 from ..decoding import decode
+from ..models.encoders import Features
 from ..models.pix2seq import Memory
 from ..simulation import (
-    Batch,
     Conversation,
     FittedTurns,
     MixedTurns,
@@ -39,50 +39,86 @@ from ..simulation import (
     RoomBank,
     SimulationConfig,
     Simulator,
+    Turn,
     VoiceBank,
 )
 from ..simulation.config import MAX_SPEAKERS
 from ..simulation.fitted import AMI
 from ..simulation.turns import TurnSource
 from ..tokens import Vocabulary
-from .halves import halve
 from .material import CACHE, protocol_voices, rttm_paths
 from .objective import (
     Objective,
     Targets,
-    Turns,
-    VoiceLoss,
     activity_loss,
     activity_of,
     corrupt,
     make_targets,
-    same_voice,
     token_loss,
-    turns_of,
 )
-from .prompted import begin_with_prompts
-from .real import RealChunk, RealConversations, join
+from .real import RealChunk, RealConversations
+from .shards import POSITION_S, Encoded, ShardSet
+from .windows import Window, cut, cut_prompted
 
 SAMPLE_RATE = 16000  # Hz, of the simulator
 MOVES_SPEECH = (Mix, Shift, TimeInversion)  # augmentations that turns would have to follow
+FULL_SHARE = 0.6  # of batches are as long as can be; the others are of any length
+# Short recordings are no parts of long ones: the encoders hear nothing beyond their ends. Half of
+# the short windows are whole conversations.
+WHOLE_SHARE = 0.5
 
 
 class Drawn:
-    """Conversations that will be rendered where the model is.
+    """Examples that will be rendered and encoded where the model is.
 
     Nothing that Lightning knows its way through: it would copy every turn of every conversation,
     in search of tensors.
     """
 
-    def __init__(self, examples: list[Conversation | RealChunk]):
-        self.examples = examples
+    def __init__(self, examples: list[Conversation | RealChunk | Window], cuts: list[Cut]):
+        self.examples, self.cuts = examples, cuts
+
+
+class Cut(NamedTuple):
+    """What shall be made of a conversation: the same for all of a batch, but for the seed."""
+
+    num_positions: int
+    prompted: bool
+    seed: list[int]
+
+
+class Batch(NamedTuple):
+    """Windows of one length.
+
+    features : Features, (batch, positions, …)
+    turns : list of list of Turn
+    prompted : list of list of int
+        Speaker of every prompt.
+    prompt_positions : (batch,) Tensor
+    """
+
+    features: Features
+    turns: list[list[Turn]]
+    prompted: list[list[int]]
+    prompt_positions: Tensor
+
+
+def batch_of(windows: list[Window], device: torch.device) -> Batch:
+    """Windows of the same length, side by side."""
+    features = Features.stack([window.features.to(torch.float32) for window in windows])
+    return Batch(
+        features.to(device),
+        [window.turns for window in windows],
+        [window.prompted for window in windows],
+        torch.tensor([window.prompt_positions for window in windows], device=device),
+    )
 
 
 class SyntheticPix2SeqDiarization(Task):
     """Speaker diarization as writing a sequence, learnt from simulated conversations.
 
-    Voices are the single-speaker regions of the protocol's files. Conversations are drawn on the
-    fly and never repeat: each has its own random generator.
+    Speakers are the single-speaker regions of the protocol's files. Conversations are made on the
+    fly and never repeat, or come from `features` that were made once, ten times as fast.
 
     Parameters
     ----------
@@ -122,15 +158,12 @@ class SyntheticPix2SeqDiarization(Task):
         it stays comparable, and never hears rooms that were trained in.
     simulation : dict or SimulationConfig, optional
         Dials of the simulator.
-    ramp_epochs : float, optional
-        Begin without rooms, noise, bleeds and channels, and hear them in more and more
-        conversations, from epoch to epoch; after that many epochs, in all of them. Voices are
-        learnt much sooner that way (recipes/synthetic/RUNS.md). Defaults to 0, from the start.
+    features : path or list of paths, optional
+        Folders of `recipes/synthetic/make_features.py`, to learn from.
+    fresh_ratio : float, optional
+        Share of examples that are simulated now, where there are `features`; else all are.
     prompt_ratio : float, optional
         Share of batches that come with prompts.
-    halves_ratio : float, optional
-        Share of the other batches whose conversations are twice as long, and cut into two chunks:
-        so voices are learnt to be told across chunks. Needs an even `batch_size`.
     real : SpeakerDiarizationProtocol, optional
         Annotated conversations. Their development files, and those of `protocol`, are validated
         on; their training files are learnt from, if `real_ratio` says so.
@@ -138,9 +171,6 @@ class SyntheticPix2SeqDiarization(Task):
         Share of chunks cut out of real training conversations.
     objective : dict or Objective, optional
         Weights of the losses.
-    render : {"worker", "device"}, optional
-        Where conversations become audio: in the workers of the data loader, or in the training
-        step, on the device that trains.
     batch_size, num_workers, pin_memory, augmentation, metric
         See `pyannote.audio.core.task.Task`. Augmentations must leave speech where it is.
 
@@ -170,13 +200,12 @@ class SyntheticPix2SeqDiarization(Task):
         noise: str | Path | None = None,
         rooms: str | Path | None = None,
         simulation: Mapping | SimulationConfig | None = None,
-        ramp_epochs: float = 0,
+        features: str | Path | Sequence[str | Path] | None = None,
+        fresh_ratio: float = 0.0,
         prompt_ratio: float = 0.5,
-        halves_ratio: float = 0.0,
         real: SpeakerDiarizationProtocol | None = None,
         real_ratio: float = 0.0,
         objective: Mapping | Objective | None = None,
-        render: Literal["worker", "device"] = "worker",
         batch_size: int = 32,
         num_workers: int | None = None,
         pin_memory: bool = False,
@@ -187,7 +216,7 @@ class SyntheticPix2SeqDiarization(Task):
             ("scripts_ratio", scripts_ratio),
             ("fitted_ratio", fitted_ratio),
             ("prompt_ratio", prompt_ratio),
-            ("halves_ratio", halves_ratio),
+            ("fresh_ratio", fresh_ratio),
             ("real_ratio", real_ratio),
         ):
             if not 0 <= share <= 1:
@@ -202,10 +231,6 @@ class SyntheticPix2SeqDiarization(Task):
                 f"min_duration must be between 1 s and duration ({duration} s), "
                 f"got {min_duration} s."
             )
-        if halves_ratio > 0 and batch_size % 2:
-            raise ValueError(f"halves_ratio={halves_ratio} needs an even batch_size: {batch_size}.")
-        if render not in ("worker", "device"):
-            raise ValueError(f"render must be 'worker' or 'device', got {render!r}.")
         for transform in () if augmentation is None else augmentation.modules():
             if isinstance(transform, MOVES_SPEECH):
                 raise ValueError(
@@ -234,13 +259,11 @@ class SyntheticPix2SeqDiarization(Task):
         self.turn_model, self.fitted_ratio = turn_model, fitted_ratio
         self.noise, self.rooms = noise, rooms
         self.simulation = _configured(SimulationConfig, simulation)
-        if ramp_epochs < 0:
-            raise ValueError(f"ramp_epochs must not be negative, got {ramp_epochs}.")
-        self.ramp_epochs = ramp_epochs
-        self.prompt_ratio, self.halves_ratio = prompt_ratio, halves_ratio
+        self.features = [features] if isinstance(features, (str, Path)) else features
+        self.fresh_ratio = 1.0 if features is None else fresh_ratio
+        self.prompt_ratio = prompt_ratio
         self.real, self.real_ratio = real, real_ratio
         self.objective = _configured(Objective, objective)
-        self.render = render
         self._banks: dict[str, VoiceBank] = {}  # of each subset
         self._is_set_up = False
 
@@ -305,7 +328,6 @@ class SyntheticPix2SeqDiarization(Task):
         self.simulator = Simulator(
             self._bank("train"), turns, self.simulation, noises("train"), rooms
         )
-        self.clean_simulator = Simulator(self.simulator.bank, turns, SimulationConfig.clean())
         self.validation_simulator = Simulator(
             self._bank("development"), turns, self.simulation, noises("test")
         )
@@ -318,11 +340,8 @@ class SyntheticPix2SeqDiarization(Task):
         self.windows = self.real_validation.windows(self.duration)
         if self.real_ratio > 0:
             self.real_training = RealConversations(self.real.train(), SAMPLE_RATE)
+        self.shards = None if self.features is None else ShardSet(self.features)
         self._is_set_up = True
-
-    def setup_loss_func(self):
-        num_people = len(self.simulator.bank)
-        self.model.loss_func = VoiceLoss(self.model.hparams.voice_dim, num_people)
 
     def setup_validation_metric(self):
         super().setup_validation_metric()
@@ -330,16 +349,14 @@ class SyntheticPix2SeqDiarization(Task):
         # speaks". A model below that last one may not diarize at all (DESIGN.md, section 6).
         self.model.head_metric = DiarizationErrorRate().to(self.model.device)
         self.model.oracle_activity_metric = DiarizationErrorRate().to(self.model.device)
-        # Do two turns of a conversation sound like the same person? 50 % is chance.
-        self.model.voice_metric = BinaryEER(thresholds=201).to(self.model.device)
 
-    def train__iter__(self) -> Iterator[Conversation | RealChunk | None]:
-        """Draw conversations, endlessly: the same for any number of workers and processes.
+    def train__iter__(self) -> Iterator[tuple[Conversation | RealChunk | Window, Cut]]:
+        """Draw examples, endlessly: the same for any number of workers and processes.
 
-        Of step k, the conversations that rank r learns from are numbers r * batch_size to
+        Of step k, the examples that rank r learns from are numbers r * batch_size to
         (r + 1) * batch_size - 1, each drawn with its own seed; worker w of W draws every W-th step.
-        All conversations of a step, which will be one batch on every rank, share their duration
-        and whether they have prompts, so that little is padding and no rank waits.
+        All examples of a step, which will be one batch on every rank, share their duration and
+        whether they have prompts, so that nothing is padding and no rank waits.
         """
         worker = get_worker_info()
         first, every = (0, 1) if worker is None else (worker.id, worker.num_workers)
@@ -347,28 +364,33 @@ class SyntheticPix2SeqDiarization(Task):
         # Who resumes in the middle of an epoch hears new conversations: hence the step.
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         run = [seed, self.model.current_epoch, self.model.global_step]
-        disturbed = 1.0  # share of conversations
-        if self.ramp_epochs:
-            disturbed = self.model.current_epoch / self.ramp_epochs
         for step in itertools.count(first, every):
             rng = np.random.default_rng([0, *run, step])
             duration_s = self.duration
-            if self.min_duration < self.duration:
+            if self.min_duration < self.duration and rng.random() >= FULL_SHARE:
                 duration_s = float(rng.integers(int(self.min_duration), int(self.duration) + 1))
-            with_prompts = bool(rng.random() < self.prompt_ratio)
-            halved = not with_prompts and bool(rng.random() < self.halves_ratio)
-            if halved:
-                duration_s = 2 * duration_s
+            prompted = bool(rng.random() < self.prompt_ratio)
             for row in range(self.batch_size):
-                rng = np.random.default_rng([1, *run, step, rank * self.batch_size + row])
-                if halved and row % 2:
-                    yield None  # the second half of the conversation before
-                elif rng.random() < self.real_ratio:
-                    yield self.real_training.draw(rng, duration_s)
-                elif rng.random() < disturbed:
-                    yield self.simulator.draw(rng, duration_s, with_prompts)
-                else:
-                    yield self.clean_simulator.draw(rng, duration_s, with_prompts)
+                seed = [1, *run, step, rank * self.batch_size + row]
+                what = Cut(math.ceil(duration_s / POSITION_S - 1e-6), prompted, seed)
+                yield self._draw(np.random.default_rng(seed), duration_s, what), what
+
+    def _draw(
+        self, rng: np.random.Generator, duration_s: float, what: Cut
+    ) -> Conversation | RealChunk | Encoded:
+        """Something that a window can be cut out of."""
+        if rng.random() < self.real_ratio:
+            return self.real_training.draw(rng, duration_s)
+        if rng.random() >= self.fresh_ratio:
+            whole = not what.prompted and rng.random() < WHOLE_SHARE
+            found = self.shards.draw(
+                rng,
+                at_least=2 * what.num_positions if what.prompted else what.num_positions,
+                exactly=what.num_positions if whole and duration_s < self.duration else None,
+            )
+            if found is not None:
+                return found
+        return self.simulator.draw(rng, (1 + what.prompted) * duration_s, with_prompts=False)
 
     def train__len__(self) -> int:
         """Conversations of an epoch, for each of the processes that share it."""
@@ -386,81 +408,75 @@ class SyntheticPix2SeqDiarization(Task):
     def val__len__(self) -> int:
         return self.validation_conversations + len(self.windows)
 
-    def collate_fn(self, batch: list, stage: Literal["train", "val"] = "train") -> Batch | Drawn:
-        if stage == "train" and self.render == "device":
-            return Drawn(batch)
-        return self._render(batch, stage, torch.device("cpu"))
+    def collate_fn(self, batch: list, stage: Literal["train", "val"] = "train") -> Drawn:
+        if stage == "val":
+            whole = math.ceil(self.duration / POSITION_S - 1e-6)
+            batch = [(example, Cut(whole, False, [0])) for example in batch]
+        examples, cuts = zip(*batch)
+        return Drawn(list(examples), list(cuts))
 
-    def _render(self, examples: list, stage: str, device: torch.device) -> Batch:
-        halved = None in examples
+    def _encode(
+        self, examples: list[Conversation | RealChunk], simulator: Simulator, augment: bool
+    ) -> list[Encoded]:
+        """Render and encode what is not yet, where the model is; in single precision."""
+        device = self.model.device
+        encoded: dict[int, Encoded] = {}
+        # Real chunks are not twice as long where there are prompts.
+        lengths = {id(example): _num_samples(example) for example in examples}
+        for length in set(lengths.values()):
+            group = [example for example in examples if lengths[id(example)] == length]
+            drawn = [example for example in group if isinstance(example, Conversation)]
+            real = [example for example in group if isinstance(example, RealChunk)]
+            waveforms = [example.waveform.to(device) for example in real]
+            if drawn:
+                waveforms = [*simulator.render(drawn, device).waveforms, *waveforms]
+            waveforms = torch.stack(waveforms)
+            if augment:
+                rate = self.model.hparams.sample_rate
+                waveforms = self.augmentation(waveforms[:, None], rate).samples[:, 0]
+            features = self.model.encoder(waveforms)
+            for row, example in enumerate([*drawn, *real]):
+                heard = Features(*(tensor[row] for tensor in features))
+                encoded[id(example)] = Encoded(heard, example.turns, [])
+        return [encoded[id(example)] for example in examples]
+
+    def _batch(self, drawn: Drawn, stage: str) -> Batch:
+        """Windows of all examples."""
         simulator = self.simulator if stage == "train" else self.validation_simulator
-        simulated = [example for example in examples if isinstance(example, Conversation)]
-        real = [example for example in examples if isinstance(example, RealChunk)]
-        batch = simulator.render(simulated, device) if simulated else None
-        batch = join(batch, real) if real else batch
-        if any(batch.prompted):
-            return begin_with_prompts(batch, SAMPLE_RATE, self.model.position_samples)
-        return halve(batch, SAMPLE_RATE) if halved else batch
+        with torch.autocast(self.model.device.type, enabled=False):
+            raw = [example for example in drawn.examples if not isinstance(example, Encoded)]
+            fresh = iter(self._encode(raw, simulator, stage == "train") if raw else ())
+        windows = []
+        for example, what in zip(drawn.examples, drawn.cuts):
+            encoded = example if isinstance(example, Encoded) else next(fresh)
+            rng = np.random.default_rng([2, *what.seed])
+            prompted = what.prompted and encoded.features.num_positions > what.num_positions
+            windows.append((cut_prompted if prompted else cut)(encoded, what.num_positions, rng))
+        return batch_of(windows, self.model.device)
 
     # ---- learning -------------------------------------------------------------------------------
 
-    def _losses(
-        self, batch: Batch, waveforms: Tensor, stage: str
-    ) -> tuple[dict[str, Tensor], Memory | None, Targets, Tensor, Turns]:
-        """Losses of a batch, and what was heard and should have been written.
-
-        Returns
-        -------
-        losses : dict
-        memory : Memory or None where no words are learnt
-        targets : Targets
-        activity : (batch, frames, speakers) Tensor of logits
-        turns : Turns
-        """
-        model, v = self.model, self.model.vocabulary
-        objective = self.objective
-        memory = None
+    def _losses(self, batch: Batch, stage: str) -> tuple[dict[str, Tensor], Memory, Targets]:
+        """Losses of a batch, what was heard and what should have been written."""
+        model, v, objective = self.model, self.model.vocabulary, self.objective
+        num_frames = model.bins_per_position * batch.features.num_positions
         # Made first, on the CPU, while a GPU is still busy with what came before.
-        num_frames, device = model.num_frames(waveforms.shape[-1]), waveforms.device
-        targets = make_targets(v, batch.turns, batch.prompted, batch.voices, num_frames, device)
-        if objective.token_weight:
-            memory = model.listen(waveforms)
-            voice_sums, activity = memory.voice_sums, memory.activity
-        else:
-            voice_sums, activity = model.recognize(waveforms)
-
-        losses = {"activity": activity_loss(activity, targets.activity)}
-        total = objective.activity_weight * losses["activity"]
-        if objective.token_weight:
-            written = targets.tokens[:, :-1]
-            num_bins = memory.bin_keys.shape[1]
-            if stage == "train":
-                written = corrupt(v, written, targets.given[:, :-1], objective, num_bins)
-            logits = model.write(written, memory)
-            losses["tokens"] = token_loss(v, logits, targets, objective, num_bins)
-            total = total + objective.token_weight * losses["tokens"]
-
-        # Whose voice is it? Asked of all turns with enough speech of their own, prompts included.
-        turns = turns_of(v, targets, model.turn_voices(targets.tokens, voice_sums))
-        vectors, people, weight = (x.flatten(0, 1) for x in turns)
+        targets = make_targets(v, batch.turns, batch.prompted, num_frames, model.device)
+        memory = model.listen(batch.features, batch.prompt_positions)
+        num_bins = memory.bin_keys.shape[1]
+        written = targets.tokens[:, :-1]
         if stage == "train":
-            losses["contrast"] = model.loss_func.contrast(vectors, people, weight)
-            losses["voice"], losses["voice_accuracy"] = model.loss_func(vectors, people, weight)
-            total = total + objective.contrast_weight * losses["contrast"]
-            total = total + objective.voice_weight * losses["voice"]
-        return {"loss": total, **losses}, memory, targets, activity, turns
+            written = corrupt(v, written, targets.given[:, :-1], objective, num_bins)
+        losses = {
+            "activity": activity_loss(memory.activity, targets.activity),
+            "tokens": token_loss(v, model.write(written, memory), targets, objective, num_bins),
+        }
+        total = losses["tokens"] + objective.activity_weight * losses["activity"]
+        return {"loss": total, **losses}, memory, targets
 
-    def training_step(self, batch: Batch | Drawn, batch_idx: int) -> Tensor | None:
-        if isinstance(batch, Drawn):
-            device = self.model.device
-            with torch.autocast(device.type, enabled=False):  # audio is made in single precision
-                batch = self._render(batch.examples, "train", device)
-        waveforms = batch.waveforms  # (batch, samples)
-        if not isinstance(self.augmentation, Identity):  # which asks a GPU questions, and waits
-            sample_rate = self.model.hparams.sample_rate
-            augmented = self.augmentation(samples=waveforms[:, None], sample_rate=sample_rate)
-            waveforms = augmented.samples[:, 0]
-        losses, *_ = self._losses(batch, waveforms, "train")
+    def training_step(self, drawn: Drawn, batch_idx: int) -> Tensor | None:
+        batch = self._batch(drawn, "train")
+        losses, *_ = self._losses(batch, "train")
         if not torch.isfinite(losses["loss"]):
             return None  # as pyannote.audio does: one bad batch must not end a long run
         for name, value in losses.items():
@@ -474,39 +490,30 @@ class SyntheticPix2SeqDiarization(Task):
             )
         return losses["loss"]
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Decode, and compare with the reference frame by frame (a frame is a time bin).
-
-        Where no words are learnt, the activity head is compared instead.
-        """
+    def validation_step(self, drawn: Drawn, batch_idx: int) -> None:
+        """Decode, and compare with the reference frame by frame (a frame is a time bin)."""
         model, v = self.model, self.model.vocabulary
-        losses, memory, targets, activity, turns = self._losses(batch, batch.waveforms, "val")
-        head = activity.float().sigmoid().transpose(1, 2)  # (batch, speakers, frames)
+        batch = self._batch(drawn, "val")
+        losses, memory, targets = self._losses(batch, "val")
+        head = memory.activity.float().sigmoid().transpose(1, 2)  # (batch, speakers, frames)
         target = targets.activity.float().transpose(1, 2)
-        if memory is None:
-            decoded = (head > 0.5).float()
-        else:
-            rows = decode(model, memory).tokens.tolist()
-            decoded = torch.stack(
-                [activity_of(v.to_triplets(row), head.shape[-1], v.max_speakers) for row in rows]
-            )
-            decoded = decoded.to(model.device).float().transpose(1, 2)
+        rows = decode(model, memory).tokens.tolist()
+        decoded = torch.stack(
+            [activity_of(v.to_triplets(row), head.shape[-1], v.max_speakers) for row in rows]
+        )
+        decoded = decoded.to(model.device).float().transpose(1, 2)
         anybody = torch.zeros_like(target)
         anybody[:, 0] = target.amax(1)
 
         model.validation_metric(decoded, target)
         model.head_metric(head, target)
         model.oracle_activity_metric(anybody, target)
-        cosine, same = same_voice(turns)
-        if len(same):
-            model.voice_metric(0.5 + 0.5 * cosine, same)
         size = len(batch.turns)
         model.log_dict(model.validation_metric, on_epoch=True, prog_bar=True, batch_size=size)
         for name, value in (
             ("loss/val", losses["loss"]),
             ("DiarizationErrorRate/activity_head", model.head_metric),
             ("DiarizationErrorRate/oracle_activity", model.oracle_activity_metric),
-            ("VoiceEqualErrorRate", model.voice_metric),
         ):
             model.log(name, value, on_epoch=True, batch_size=size, sync_dist=True)
 
@@ -518,6 +525,12 @@ class SyntheticPix2SeqDiarization(Task):
             MissedDetectionRate(),
             SpeakerConfusionRate(),
         ]
+
+
+def _num_samples(example: Conversation | RealChunk) -> int:
+    if isinstance(example, RealChunk):
+        return len(example.waveform)
+    return example.chunk.num_samples
 
 
 def _development(protocol: SpeakerDiarizationProtocol) -> Iterable[Mapping]:

@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from pyannote.core import Segment
 from torch import Tensor
 
 from ..audio import Audio
-from ..simulation import Batch, Turn
+from ..simulation import Turn
 
 
 @dataclass
@@ -85,34 +83,3 @@ class RealConversations:
             for region in file["annotated"]
             for i in range(int((region.duration + 1e-3) // duration_s))
         ]
-
-
-def join(batch: Batch | None, real: list[RealChunk]) -> Batch:
-    """One batch of simulated and real conversations of the same duration."""
-    waveforms = torch.stack([chunk.waveform for chunk in real])
-    turns = [chunk.turns for chunk in real]
-    num_people = max((turn.speaker + 1 for row in turns for turn in row), default=1)
-    if batch is None:
-        return Batch(
-            waveforms=waveforms,
-            turns=turns,
-            voices=torch.full((len(real), num_people), -1),
-            prompts=torch.zeros(len(real), 0, 0),
-            prompt_lengths=torch.zeros(len(real), 0, dtype=torch.long),
-            prompted=[[] for _ in real],
-        )
-    num_people = max(num_people, batch.voices.shape[1])
-    _, num_prompts, prompt_samples = batch.prompts.shape
-    nobody = torch.full((len(real), num_people), -1)
-    voices = F.pad(batch.voices, (0, num_people - batch.voices.shape[1]), value=-1)
-    silence = batch.prompts.new_zeros(len(real), num_prompts, prompt_samples)
-    return Batch(
-        waveforms=torch.cat([batch.waveforms, waveforms.to(batch.waveforms.device)]),
-        turns=batch.turns + turns,
-        voices=torch.cat([voices, nobody]),
-        prompts=torch.cat([batch.prompts, silence]),
-        prompt_lengths=torch.cat(
-            [batch.prompt_lengths, batch.prompt_lengths.new_zeros(len(real), num_prompts)]
-        ),
-        prompted=batch.prompted + [[] for _ in real],
-    )

@@ -1,0 +1,206 @@
+"""Features of audio, for every 80 ms, computed once and sliced by all that reads them.
+
+    probabilities   of PyanNet's seven powerset classes, four 20-ms bins
+    short, long     speaker embeddings of what is heard within 0.5 s and within 1.5 s around it
+
+A long recording is encoded block by block. Blocks overlap: so the encoders have context at their
+borders, and PyanNet's local speakers, which are numbered anew in every block, are matched there.
+Frame-wise embeddings: Cord-Landwehr et al. 2023 (arXiv 2306.00625), Palka et al. 2024 (2411.02165).
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from .campplus import EMBEDDING_DIM, SAMPLE_RATE, CAMPPlus
+from .segmentation import NUM_CLASSES, NUM_LOCAL, activities, at_bins, permuted, segmentation_3
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+BIN_SAMPLES = 320  # 20 ms: a frame of CAM++ and a time bin
+BINS_PER_POSITION = 4
+POSITION_SAMPLES = BINS_PER_POSITION * BIN_SAMPLES  # 80 ms
+SHORT_BINS, LONG_BINS = 25, 75  # 0.5 and 1.5 s (DESIGN.md, section 3)
+# Samples after the last position: the windows of its frames reach that far.
+TAIL_SAMPLES = 400 + 3 * BIN_SAMPLES
+ROWS = 2  # encoded at once on a CPU: more do not fit its caches (DESIGN.md, section 6)
+
+# s; as long as the chunks that the transformer learns from, and what both encoders hear beyond
+# either end of what is kept. PyanNet learnt from chunks of 10 s.
+BLOCK_S, CONTEXT_S = 28.0, 2.0
+
+
+class Features(NamedTuple):
+    """What is heard, position by position (80 ms).
+
+    probabilities : (…, positions, 4, 7) Tensor
+        Of PyanNet's powerset classes.
+    short, long : (…, positions, 192) Tensor
+        Speaker embeddings over 0.5 and 1.5 s.
+    """
+
+    probabilities: Tensor
+    short: Tensor
+    long: Tensor
+
+    @property
+    def num_positions(self) -> int:
+        return self.short.shape[-2]
+
+    def part(self, start: int, stop: int) -> Features:
+        """Positions `start` to `stop`: views."""
+        return Features(
+            self.probabilities[..., start:stop, :, :],
+            self.short[..., start:stop, :],
+            self.long[..., start:stop, :],
+        )
+
+    def to(self, target: torch.device | torch.dtype) -> Features:
+        return Features(*(tensor.to(target) for tensor in self))
+
+    @classmethod
+    def silence(cls, num_positions: int) -> Features:
+        """Positions in which nobody is heard, and whose embeddings are like nobody's."""
+        probabilities = torch.zeros(num_positions, BINS_PER_POSITION, NUM_CLASSES)
+        probabilities[..., 0] = 1.0
+        nobody = torch.zeros(num_positions, EMBEDDING_DIM)
+        return cls(probabilities, nobody, nobody)
+
+    @classmethod
+    def join(cls, parts: list[Features]) -> Features:
+        """One after the other."""
+        probabilities, short, long = zip(*parts)
+        return cls(torch.cat(probabilities, -3), torch.cat(short, -2), torch.cat(long, -2))
+
+    @classmethod
+    def stack(cls, rows: list[Features]) -> Features:
+        """A batch of rows of the same length."""
+        return cls(*(torch.stack(tensors) for tensors in zip(*rows)))
+
+    def permuted(self, order: tuple[int, ...]) -> Features:
+        """The same, after PyanNet's local speaker k has become `order[k]`."""
+        return self._replace(probabilities=permuted(self.probabilities, order))
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether a CPU multiplies bf16 in hardware; elsewhere fp32 is faster, or safer."""
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+class FeatureEncoder(nn.Module):
+    """Both encoders, frozen, with the weights that are packaged.
+
+    They are always in evaluation mode, and no part of a checkpoint: they never change.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.campplus, self.segmentation = CAMPPlus(), segmentation_3()
+        for name, encoder in (
+            ("campplus", self.campplus),
+            ("segmentation-3.0", self.segmentation),
+        ):
+            state = load_file(WEIGHTS / f"{name}.safetensors")
+            loaded = encoder.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+            missing = [k for k in loaded.missing_keys if not k.endswith("num_batches_tracked")]
+            if missing or loaded.unexpected_keys:
+                raise ValueError(f"weights of {name} do not fit: {missing}, {loaded[1]}.")
+        self.requires_grad_(False)
+        self.train(False)
+        self.register_load_state_dict_post_hook(_nothing_is_missing)
+
+    def train(self, mode: bool = True) -> FeatureEncoder:
+        """Evaluation mode, whatever is asked for."""
+        return super().train(False)
+
+    def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
+        """Nothing: the weights are those of the package."""
+        return {} if destination is None else destination
+
+    @torch.no_grad()
+    def forward(self, waveforms: Tensor) -> Features:
+        """Encode (batch, samples) waveforms at 16 kHz, each as a whole."""
+        rows = ROWS if waveforms.device.type == "cpu" else len(waveforms)
+        parts = [self._encode(part) for part in waveforms.split(max(rows, 1))]
+        return Features(*(torch.cat(tensors) for tensors in zip(*parts)))
+
+    def _encode(self, waveforms: Tensor) -> Features:
+        device = waveforms.device
+        num_positions = -(-waveforms.shape[-1] // POSITION_SAMPLES)
+        num_bins = BINS_PER_POSITION * num_positions
+        missing = num_positions * POSITION_SAMPLES - waveforms.shape[-1]
+        with torch.autocast(device.type, enabled=False):
+            waveforms = F.pad(waveforms.float(), (0, missing + TAIL_SAMPLES))
+            log_probabilities = self.segmentation(waveforms[:, None])
+            log_probabilities = at_bins(log_probabilities, num_bins, BIN_SAMPLES)
+            log_mel = self.campplus.fbank(waveforms)
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
+            frames = self.campplus.frames(log_mel)
+        with torch.autocast(device.type, enabled=False):
+            frames = frames.float()[..., :num_bins]
+            short, long = (self._embeddings(frames, width) for width in (SHORT_BINS, LONG_BINS))
+        probabilities = log_probabilities.exp().unflatten(1, (num_positions, BINS_PER_POSITION))
+        return Features(probabilities, short, long)
+
+    def _embeddings(self, frames: Tensor, width: int) -> Tensor:
+        """(batch, 512, bins) -> (batch, positions, 192), over `width` bins around each position."""
+
+        def mean(x: Tensor) -> Tensor:
+            # A position begins with the bin in the middle of its window: 30 ms before its own
+            # middle. The window is odd, and half a second wide.
+            x = F.avg_pool1d(x, width, BINS_PER_POSITION, width // 2, count_include_pad=False)
+            return x[..., : frames.shape[-1] // BINS_PER_POSITION]
+
+        average = mean(frames)
+        variance = (mean(frames.square()) - average.square()).clamp(min=1e-6)
+        return self.campplus.embed(average.transpose(1, 2), variance.sqrt().transpose(1, 2))
+
+    def encode_file(self, waveform: Tensor) -> Features:
+        """Encode a recording of any length, (samples,), block by block.
+
+        Returns
+        -------
+        features : Features of ceil(samples / 1280) positions
+        """
+        block = round(BLOCK_S * SAMPLE_RATE) // POSITION_SAMPLES  # positions
+        context = round(CONTEXT_S * SAMPLE_RATE) // POSITION_SAMPLES
+        num_positions = -(-len(waveform) // POSITION_SAMPLES)
+        parts: list[Features] = []
+        overlap: Features | None = None  # what the block before heard around this one's beginning
+        for start in range(0, max(num_positions, 1), block):
+            first = max(start - context, 0)
+            # A last block of little more than its context goes to the one before.
+            stop = min(start + block, num_positions)
+            last = min(stop + context, num_positions)
+            samples = waveform[first * POSITION_SAMPLES : last * POSITION_SAMPLES]
+            heard = Features(*(tensor[0] for tensor in self(samples[None])))
+            if overlap is not None:
+                length = min(overlap.num_positions, heard.num_positions)
+                heard = heard.permuted(best_order(heard.part(0, length), overlap.part(0, length)))
+            parts.append(heard.part(start - first, stop - first))
+            overlap = heard.part(max(stop - context, 0) - first, heard.num_positions)
+        return Features.join(parts)
+
+
+def best_order(features: Features, reference: Features) -> tuple[int, ...]:
+    """How to rename the local speakers of `features` to fit those of `reference`, same positions."""
+    ours = activities(features.probabilities).flatten(0, 1)  # (bins, 3)
+    theirs = activities(reference.probabilities).flatten(0, 1)
+    together = ours.T @ theirs  # (3, 3)
+    orders = permutations(range(NUM_LOCAL))
+    return max(
+        orders, key=lambda order: sum(together[k, order[k]].item() for k in range(NUM_LOCAL))
+    )
+
+
+def _nothing_is_missing(module: nn.Module, incompatible) -> None:
+    """Checkpoints do not have the encoders' weights."""
+    incompatible.missing_keys.clear()

@@ -1,0 +1,71 @@
+"""PyanNet of segmentation-3.0: who of up to three local speakers is active.
+
+Sources: Bredin, "pyannote.audio 2.1 speaker diarization pipeline", Interspeech 2023; Plaquet &
+Bredin, "Powerset multi-class cross entropy loss for neural speaker diarization", Interspeech 2023
+(arXiv 2310.13025). Weights: pyannote's segmentation-3.0, MIT.
+"""
+
+from __future__ import annotations
+
+import torch
+from pyannote.audio.core.task import Problem, Resolution, Specifications
+from pyannote.audio.models.segmentation import PyanNet
+from torch import Tensor
+
+NUM_LOCAL = 3  # local speakers
+# Powerset classes: nobody, each of the three, each pair.
+CLASSES = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
+NUM_CLASSES = len(CLASSES)
+FIRST_CENTRE, STEP = 495, 270  # samples; centre of frame f is 495 + 270 f
+
+
+def segmentation_3() -> PyanNet:
+    """pyannote.audio's own class, as segmentation-3.0 configures it; weights are random."""
+    model = PyanNet(
+        sincnet={"stride": 10},
+        lstm={
+            "hidden_size": 128, "num_layers": 4, "bidirectional": True, "monolithic": True,
+            "dropout": 0.0,
+        },
+        linear={"hidden_size": 128, "num_layers": 2},
+    )  # fmt: skip
+    model.specifications = Specifications(
+        problem=Problem.MONO_LABEL_CLASSIFICATION,
+        resolution=Resolution.FRAME,
+        duration=10.0,
+        classes=[f"speaker#{k + 1}" for k in range(NUM_LOCAL)],
+        powerset_max_classes=2,
+        permutation_invariant=True,
+    )
+    model.build()
+    return model
+
+
+def at_bins(frames: Tensor, num_bins: int, bin_samples: int) -> Tensor:
+    """Frames of PyanNet, (batch, frames, classes), interpolated to the middle of time bins.
+
+    Returns
+    -------
+    bins : (batch, num_bins, classes) Tensor
+    """
+    middle = bin_samples * (torch.arange(num_bins, device=frames.device) + 0.5)
+    at = ((middle - FIRST_CENTRE) / STEP).clamp(0, frames.shape[1] - 1)
+    before = at.floor().long().clamp(max=max(frames.shape[1] - 2, 0))
+    after = (before + 1).clamp(max=frames.shape[1] - 1)
+    weight = (at - before)[:, None]
+    return torch.lerp(frames[:, before], frames[:, after], weight)
+
+
+def activities(probabilities: Tensor) -> Tensor:
+    """Probability that each local speaker is active, (…, 7) -> (…, 3)."""
+    member = probabilities.new_tensor(
+        [[float(k in speakers) for k in range(NUM_LOCAL)] for speakers in CLASSES]
+    )
+    return probabilities @ member
+
+
+def permuted(classes: Tensor, order: tuple[int, ...]) -> Tensor:
+    """Powerset classes, (…, 7), after local speaker k has become `order[k]`."""
+    renamed = [tuple(sorted(order[k] for k in speakers)) for speakers in CLASSES]
+    source = [renamed.index(speakers) for speakers in CLASSES]
+    return classes[..., source]
