@@ -12,6 +12,7 @@ from .turns import Turn, cut_window
 
 MIN_GAP_S = 0.1  # shorter gaps between turns are left alone
 MOST = 0.7  # of a conversation's time may be cut away for a silent beginning or end
+TRIES = 10  # to cut so that everybody is still heard
 
 
 @dataclass(frozen=True)
@@ -80,20 +81,21 @@ def draw_silences(
 def _cut_edge(
     rng: np.random.Generator, config: SilenceConfig, turns: list[Turn], num_samples: int
 ) -> tuple[list[Turn], tuple[int, int]]:
-    """Script whose beginning or end is cut away, and the samples where nobody speaks now."""
-    duration_s = num_samples / SAMPLE_RATE
-    length_s = min(uniform(rng, config.edge_s), MOST * duration_s)
-    length = int(length_s * SAMPLE_RATE)
-    first, edge = 0.0, (num_samples - length, num_samples)
-    if rng.random() < 0.5:
-        first, edge = length_s, (0, length)
-    kept = [
-        Turn(turn.start_s + first, min(turn.end_s + first, duration_s), turn.speaker)
-        for turn in cut_window(turns, first, duration_s - length_s)
-    ]
-    if len({turn.speaker for turn in kept}) < len({turn.speaker for turn in turns}):
-        return turns, (0, 0)
-    return kept, edge
+    """Script without its beginning or end, and the samples where nobody speaks now."""
+    duration_s, people = num_samples / SAMPLE_RATE, {turn.speaker for turn in turns}
+    for _ in range(TRIES):
+        length_s = min(uniform(rng, config.edge_s), MOST * duration_s)
+        length = int(length_s * SAMPLE_RATE)
+        first, edge = 0.0, (num_samples - length, num_samples)
+        if rng.random() < 0.5:
+            first, edge = length_s, (0, length)
+        kept = [
+            Turn(turn.start_s + first, min(turn.end_s + first, duration_s), turn.speaker)
+            for turn in cut_window(turns, first, duration_s - length_s)
+        ]
+        if len({turn.speaker for turn in kept}) == len(people):
+            return kept, edge
+    return turns, (0, 0)
 
 
 def find_gaps(turns: Sequence[Turn], num_samples: int) -> list[tuple[int, int]]:
