@@ -133,7 +133,7 @@ class Simulator:
         turns = [] if rng.random() < config.empty_share else self.turns.sample(rng, duration_s)
         channel = draw_channel(rng, config.channel)
         turns, silences = draw_silences(
-            rng, config.silences, turns, num_samples, bool(channel["telephone"][0])
+            rng, config.silences, turns, duration_s, bool(channel["telephone"][0])
         )
         present = 1 + max((turn.speaker for turn in turns), default=-1)
         most = MAX_SPEAKERS if with_prompts else MAX_CAST

@@ -37,7 +37,7 @@ def draw_silences(
     rng: np.random.Generator,
     config: SilenceConfig,
     turns: Sequence[Turn],
-    num_samples: int,
+    duration_s: float,
     telephone: bool,
 ) -> tuple[list[Turn], np.ndarray]:
     """Draw where a conversation is exactly 0: never where somebody of its script speaks.
@@ -47,7 +47,7 @@ def draw_silences(
     rng : Generator
     config : SilenceConfig
     turns : sequence of Turn
-    num_samples : int
+    duration_s : float
         Of the conversation.
     telephone : bool
 
@@ -59,11 +59,11 @@ def draw_silences(
     silences : ndarray
         (n, 2) int64, first and last + 1 sample.
     """
-    turns, found = list(turns), []
+    turns, found, num_samples = list(turns), [], round(duration_s * SAMPLE_RATE)
     gated = telephone and rng.random() < config.gate_share
     if rng.random() < config.silence_share:
         if rng.random() < config.edge_share:
-            turns, edge = _cut_edge(rng, config, turns, num_samples)
+            turns, edge = _cut_edge(rng, config, turns, duration_s)
             found.append(edge)
         for begin, end in find_gaps(turns, num_samples):
             if rng.random() < config.gap_share:
@@ -79,10 +79,10 @@ def draw_silences(
 
 
 def _cut_edge(
-    rng: np.random.Generator, config: SilenceConfig, turns: list[Turn], num_samples: int
+    rng: np.random.Generator, config: SilenceConfig, turns: list[Turn], duration_s: float
 ) -> tuple[list[Turn], tuple[int, int]]:
     """Script without its beginning or end, and the samples where nobody speaks now."""
-    duration_s, people = num_samples / SAMPLE_RATE, {turn.speaker for turn in turns}
+    num_samples, people = round(duration_s * SAMPLE_RATE), {turn.speaker for turn in turns}
     for _ in range(TRIES):
         length_s = min(uniform(rng, config.edge_s), MOST * duration_s)
         length = int(length_s * SAMPLE_RATE)

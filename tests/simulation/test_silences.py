@@ -25,7 +25,7 @@ def test_nobody_speaks_in_silences(seed, duration_s, telephone):
     script = RandomTurns(1, 4).sample(rng, duration_s)
     config = SilenceConfig(silence_share=0.8, gate_share=0.5)
     num_samples = round(duration_s * RATE)
-    turns, silences = draw_silences(rng, config, script, num_samples, telephone)
+    turns, silences = draw_silences(rng, config, script, duration_s, telephone)
     assert turns == sorted(turns)
     assert all(0 <= turn.start_s < turn.end_s <= duration_s for turn in turns)
     assert {turn.speaker for turn in turns} == {turn.speaker for turn in script}
@@ -42,7 +42,7 @@ def test_beginnings_and_ends():
     sides = set()
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        turns, silences = draw_silences(rng, config, [Turn(0, 30, 0)], 30 * RATE, False)
+        turns, silences = draw_silences(rng, config, [Turn(0, 30, 0)], 30.0, False)
         assert [6 * RATE] == [end - begin for begin, end in silences[:1]]
         sides.add((turns[0].start_s, turns[0].end_s))
     assert sides == {(0, 24), (6, 30)}
