@@ -12,6 +12,7 @@ MIN_REST_S = 0.3  # what is left of a piece is used later if it is about a word 
 MIN_FILL_S = 0.15  # a shorter hole at a turn's end stays: the length of a stop closure
 REUSE_S = 5.0  # seconds that pass before a piece may be heard again, if it has to be
 SHORT_S = 1.0  # backchannels are filled by pieces of about their length
+REPEATS = 3  # as often somebody's speech may be heard for the sake of likeness
 MANY = 10  # when no voice has enough speech, one of this many longest ones is taken
 
 
@@ -127,8 +128,12 @@ def choose_voices(
     source: int | None,
     taken: Sequence[int],
     rng: np.random.Generator,
+    similar: bool = False,
 ) -> list[int]:
     """Choose a different voice for every need.
+
+    Where the bank knows who sounds like whom, no two are chosen that may be the same person,
+    unless nobody else is left.
 
     Parameters
     ----------
@@ -142,6 +147,9 @@ def choose_voices(
     taken : sequence of int
         Voices that may not be chosen.
     rng : Generator
+    similar : bool
+        All voices shall sound like that of the most talkative, whatever their source, as far as
+        neighbours of it are free and have speech enough. Needs `bank.likeness`.
 
     Raises
     ------
@@ -152,20 +160,36 @@ def choose_voices(
         raise ValueError(
             f"{len(needs_s) + len(taken)} different voices are needed and the bank has {len(bank)}."
         )
-    free = np.ones(len(bank), dtype=bool)
-    free[list(taken)] = False
+    likeness = bank.likeness
+    free = np.ones(len(bank), dtype=bool)  # nobody has the voice
+    apart = np.ones(len(bank), dtype=bool)  # and nobody has one that may be the same person's
+    near = np.zeros(len(bank), dtype=bool)  # sound like the first who is chosen
+
+    def take(voice: int) -> None:
+        free[voice] = False
+        if likeness is not None:
+            apart[likeness.doubles[voice]] = False
+
     voices = [0] * len(needs_s)
-    for k in np.argsort(needs_s)[::-1]:  # the most talkative first: few voices suit them
-        pool = free & (bank.source_of == source) if source is not None else free
+    for voice in taken:
+        take(voice)
+    for rank, k in enumerate(np.argsort(needs_s)[::-1]):  # most talkative first: few suit them
+        able = free & apart if (free & apart).any() else free
+        pool = able & (bank.source_of == source) if source is not None else able
         if not pool.any():
-            pool = free
+            pool = able
+        alike = near & able & (bank.speech_s >= needs_s[k] / REPEATS)
+        if alike.any():
+            pool = alike
         fitting = np.flatnonzero(pool & (bank.speech_s >= needs_s[k]))
         if len(fitting) == 0:
             there = np.flatnonzero(pool)
             fitting = there[np.argsort(bank.speech_s[there])[-MANY:]]
         weights = np.cumsum(1 / bank.speech_s[fitting])  # long voices are kept for long needs
         voices[k] = int(fitting[np.searchsorted(weights, rng.random() * weights[-1])])
-        free[voices[k]] = False
+        take(voices[k])
+        if similar and rank == 0:
+            near[likeness.neighbours[voices[k]]] = True
     return voices
 
 

@@ -6,6 +6,7 @@ from .channels import ChannelConfig
 from .dials import Dials
 from .noises import NoiseConfig
 from .rooms import RoomConfig
+from .silences import SilenceConfig
 from .turns import MERGE_GAP_S
 
 MAX_SPEAKERS = 8  # letters of the language (DESIGN §2)
@@ -39,20 +40,25 @@ class PromptConfig(Dials):
 class SimulationConfig(Dials):
     """All dials of the simulator; levels in dB are relative to speech."""
 
-    empty_share: float = 0.02  # windows without speech; AMI's scripts have 1.2 % (ANCHORS §2.7)
+    empty_share: float = 0.04  # windows without speech; AMI's scripts have 1.2 % (ANCHORS §2.7)
     same_source: float = 0.6  # conversations whose voices all come from one source (DATA.md)
-    level_sd_db: float = 3.0  # between speakers; FastMSS draws -12..+5 dB (ANCHORS §2.7)
+    # With an encoder's embeddings of the bank's voices, conversations of people who sound alike:
+    # strangers have a cosine of 0.3, two people of a real call 0.5 to 0.6 (issue 14).
+    similar_share: float = 0.5
+    # Levels, rooms and noise: a first guess, as hard to hear as real audio is (DESIGN §5).
+    level_sd_db: float = 2.0  # between speakers; FastMSS draws -12..+5 dB (ANCHORS §2.7)
     # Inside turns, the quarter of AMI's frames (excerpts) lies 18 dB below the speaker's mean; read
     # speech without pauses gave 11 dB.
     join_s: tuple[float, float] = (0.05, 0.48)  # silence between pieces of a turn, under 0.5 s
-    piece_sd_db: float = 4.0  # of the level from piece to piece
-    bleed_share: float = 0.8  # windows with distant voices, which are not in the reference
+    piece_sd_db: float = 2.5  # of the level from piece to piece
+    bleed_share: float = 0.4  # windows with distant voices, which are not in the reference
     bleed_voices: tuple[float, float] = (1.0, 4.0)
     bleed_per_s: tuple[float, float] = (0.1, 1.2)  # pieces of such voices
-    bleed_db: tuple[float, float] = (-40.0, -12.0)
+    bleed_db: tuple[float, float] = (-45.0, -22.0)
     rooms: RoomConfig = field(default_factory=RoomConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     channel: ChannelConfig = field(default_factory=ChannelConfig)
+    silences: SilenceConfig = field(default_factory=SilenceConfig)
     prompts: PromptConfig = field(default_factory=PromptConfig)
 
     def __post_init__(self) -> None:
@@ -75,7 +81,7 @@ class SimulationConfig(Dials):
 
     @classmethod
     def clean(cls) -> "SimulationConfig":
-        """No room, no noise, no bleed, a perfect channel at -25 dBFS, all voices equally loud."""
+        """Nothing but equally loud voices through a perfect channel at -25 dBFS."""
         return cls(
             level_sd_db=0.0,
             piece_sd_db=0.0,
@@ -84,6 +90,7 @@ class SimulationConfig(Dials):
             noise=NoiseConfig(floor_share=0.0, recorded_share=0.0, burst_share=0.0),
             channel=ChannelConfig(
                 low_share=0.0, high_share=0.0, tilt_share=0.0, coarse_share=0.0, clip_share=0.0,
-                level_db=(-25.0, -25.0),
+                telephone_share=0.0, level_db=(-25.0, -25.0),
             ),
+            silences=SilenceConfig(silence_share=0.0, gate_share=0.0),
         )  # fmt: skip

@@ -6,13 +6,14 @@ import numpy as np
 import torch
 
 from .casting import Reel, as_slices, choose_source, choose_voices, needed_s
-from .channels import clip_peaks, draw_channel, transmit
+from .channels import clip_peaks, draw_channel, draw_lines, send, transmit
 from .config import MAX_CAST, MAX_SPEAKERS, SimulationConfig
 from .dials import log_uniform, uniform
 from .noises import NoiseBank, NoiseStyle, add_noise, draw_noise, draw_style
 from .room_bank import RoomBank
 from .rooms import convolve, draw_room
 from .scenes import WHOLE_SAMPLES, Scene, margin_s, windows
+from .silences import draw_silences, silence
 from .slices import FADE, SAMPLE_RATE, lay, on_device
 from .turns import Turn, TurnSource
 from .voices import VoiceBank
@@ -128,7 +129,12 @@ class Simulator:
         config, bank = self.config, self.bank
         seed = int(rng.integers(2**63))
         rng = np.random.default_rng(seed)
+        num_samples = round(duration_s * SAMPLE_RATE)
         turns = [] if rng.random() < config.empty_share else self.turns.sample(rng, duration_s)
+        channel = draw_channel(rng, config.channel)
+        turns, silences = draw_silences(
+            rng, config.silences, turns, duration_s, bool(channel["telephone"][0])
+        )
         present = 1 + max((turn.speaker for turn in turns), default=-1)
         most = MAX_SPEAKERS if with_prompts else MAX_CAST
         if present > most:
@@ -152,12 +158,12 @@ class Simulator:
         source = None
         if wanted and rng.random() < config.same_source:
             source = choose_source(bank, wanted, rng)
-        voices = choose_voices(bank, wanted, source, [], rng)
+        similar = bank.likeness is not None and rng.random() < config.similar_share
+        voices = choose_voices(bank, wanted, source, [], rng, similar)
         reels = [self._reel(voice, rng) for voice in voices]
         levels = (10 ** (rng.normal(0.0, config.level_sd_db, len(voices)) / 20)).tolist()
 
         rows: list[tuple] = []
-        num_samples = round(duration_s * SAMPLE_RATE)
         for turn in turns:
             begin, end = round(turn.start_s * SAMPLE_RATE), round(turn.end_s * SAMPLE_RATE)
             reel, level = reels[turn.speaker], levels[turn.speaker]
@@ -165,15 +171,20 @@ class Simulator:
         bleeds = self._draw_bleeds(rng, num_samples, voices, present)
         # everybody's place, then the bleeds'
         places = draw_room(rng, config.rooms, len(voices), 1, bank=self.rooms)
-        style = draw_style(rng, config.noise, self.noises)
-        channel = draw_channel(rng, config.channel)
+        lines = draw_lines(rng, config.channel, channel, len(places))
+        style = draw_style(rng, config.noise, self.noises, alone=not turns)
+        heard = [*range(present), len(voices)]
         chunk = Scene(
             as_slices(rows + bleeds),
-            places[[*range(present), len(voices)]],
+            places[heard],
+            lines[heard],
             draw_noise(rng, style, config.noise, self.noises, num_samples),
             channel,
+            silences,
             num_samples,
         )
+        if not turns:  # what sounds alone may drown a prompt
+            style = draw_style(rng, config.noise, self.noises)
         reused_s = sum(reel.reused_s for reel in reels)
 
         prompts, kept = [], []
@@ -185,8 +196,8 @@ class Simulator:
             reel_rows = reels[speaker].recite(prompt_s[speaker], 0, levels[speaker])
             length = max(position + taken for _, taken, position, *_ in reel_rows)
             prompts.append(
-                self._draw_prompt(rng, reel_rows, length, speaker, reels, levels, places, style,
-                                  channel)
+                self._draw_prompt(rng, reel_rows, length, speaker, reels, levels, places, lines,
+                                  style, channel)
             )  # fmt: skip
             kept.append(speaker)
         # Absent people whose prompt was dropped are nobody: the others move up.
@@ -243,6 +254,7 @@ class Simulator:
         reels: list[Reel],
         levels: list[float],
         places: np.ndarray,
+        lines: np.ndarray,
         style: NoiseStyle,
         channel: np.ndarray,
     ) -> Scene:
@@ -255,14 +267,16 @@ class Simulator:
             spoken = reels[other].recite(seconds, 1, levels[other])
             shift = int(rng.integers(int((1 - config.prompts.contamination) * length) + 1))
             rows = rows + [(a, b, at + shift, *rest) for a, b, at, *rest in spoken]
-        places = places[[speaker, other]]
+        places, lines = places[[speaker, other]], lines[[speaker, other]]
         if rng.random() < config.prompts.other_room_share:
             places = draw_room(rng, config.rooms, 2, bank=self.rooms)
             style = draw_style(rng, config.noise, self.noises)
             channel = draw_channel(rng, config.channel)
+            lines = draw_lines(rng, config.channel, channel, 2)
         longest = self._prompt_samples()
         noise = draw_noise(rng, style, config.noise, self.noises, longest)
-        return Scene(as_slices(rows), places, noise, channel, length)
+        none = np.zeros((0, 2), dtype=np.int64)
+        return Scene(as_slices(rows), places, lines, noise, channel, none, length)
 
     def _prompt_samples(self) -> int:
         return round(self.config.prompts.seconds[1] * SAMPLE_RATE) + 1
@@ -333,12 +347,13 @@ class Simulator:
             slices = np.concatenate([scene.slices for scene in block])
             place_of = slices["track"] + np.repeat(offset, [len(s.slices) for s in block])
             places = np.concatenate([scene.places for scene in block])
-            # A track of its own for everybody who is heard through a room; on a GPU for everybody
-            # who is heard, see `lay`. The others go straight to the scene's audio.
+            lines = np.concatenate([scene.lines for scene in block])
+            # A track of its own for everybody who is heard through a room or a line; on a GPU for
+            # everybody who is heard, see `lay`. The others go straight to the scene's audio.
             own = np.zeros(len(places), dtype=bool)
             own[place_of] = True
             if device.type == "cpu":
-                own &= places["wet"]
+                own &= places["wet"] | lines["own_line"]
             slices["track"] = np.where(own, np.cumsum(own) - 1, scene_of)[place_of]
             lay(voices, slices[~own[place_of]], audio)
             if own.any():
@@ -346,10 +361,12 @@ class Simulator:
                 lay(voices, slices[own[place_of]], tracks)
                 response_samples = int(self.config.rooms.rt60_s[1] * SAMPLE_RATE)
                 tracks = convolve(tracks, places[own], response_samples, banked)
+                tracks = send(tracks, lines[own])
                 parts = np.bincount(scene_of[own], minlength=len(block)).tolist()
                 audio += torch.stack([part.sum(0) for part in tracks.split(parts)])
             add_noise(audio, [scene.noise for scene in block], noises)
             transmit(audio, np.concatenate([scene.channel for scene in block]))
+            silence(audio, [scene.silences for scene in block])
         return out
 
     def _render_long(self, scene: Scene, device: torch.device) -> torch.Tensor:

@@ -28,19 +28,21 @@ SEAM_S = 0.05  # fades where recordings of noise are joined
 class NoiseConfig(Dials):
     """Dials of the noise; decibels are relative to speech.
 
-    Defaults are set so that the level of non-speech spreads as in AMI's excerpts (DESIGN §6).
+    Defaults are a first guess: as hard to hear as real audio is (DESIGN §5).
     """
 
     floor_share: float = 0.95  # conversations with a coloured noise floor
-    floor_db: tuple[float, float] = (-66.0, -16.0)
+    floor_db: tuple[float, float] = (-70.0, -28.0)
     floor_slope: tuple[float, float] = (0.0, 2.0)  # power ~ 1 / f^slope: white, pink, brown
-    unrest_db: tuple[float, float] = (0.0, 8.0)  # sd of the level from second to second
+    unrest_db: tuple[float, float] = (0.0, 4.0)  # sd of the level from second to second
     recorded_share: float = 0.3  # conversations with recorded noise, where there is a bank
-    recorded_db: tuple[float, float] = (-35.0, -8.0)
+    recorded_db: tuple[float, float] = (-35.0, -16.0)
+    alone_share: float = 0.7  # conversations of nobody with such a recording: music, machines
+    alone_db: tuple[float, float] = (-30.0, 0.0)  # and nobody who would be drowned
     burst_share: float = 0.8  # conversations with clicks, knocks, doors
-    bursts_per_s: tuple[float, float] = (0.1, 1.2)
+    bursts_per_s: tuple[float, float] = (0.1, 0.6)
     burst_s: tuple[float, float] = (0.02, 1.0)
-    burst_db: tuple[float, float] = (-35.0, 0.0)
+    burst_db: tuple[float, float] = (-35.0, -10.0)
 
 
 class NoiseBank:
@@ -128,12 +130,17 @@ class NoiseDraw(NamedTuple):
     bursts: np.ndarray  # (n,) of SLICE, of the noise table
 
 
-def draw_style(rng: np.random.Generator, config: NoiseConfig, bank: NoiseBank | None) -> NoiseStyle:
-    """Draw the noise of a conversation."""
+def draw_style(
+    rng: np.random.Generator, config: NoiseConfig, bank: NoiseBank | None, alone: bool = False
+) -> NoiseStyle:
+    """Draw the noise of a conversation; `alone`: nobody speaks in it."""
+    share, level_db = config.recorded_share, config.recorded_db
+    if alone:
+        share, level_db = config.alone_share, config.alone_db
     floor = 10 ** (uniform(rng, config.floor_db) / 20) * (rng.random() < config.floor_share)
     recorded, kind = 0.0, 0
-    if bank is not None and rng.random() < config.recorded_share:
-        recorded = 10 ** (uniform(rng, config.recorded_db) / 20)
+    if bank is not None and rng.random() < share:
+        recorded = 10 ** (uniform(rng, level_db) / 20)
         kind = int(bank.classes[rng.integers(len(bank.classes))])
     bursts = uniform(rng, config.bursts_per_s) * (rng.random() < config.burst_share)
     centre = uniform(rng, config.burst_db)

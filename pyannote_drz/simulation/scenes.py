@@ -9,6 +9,7 @@ import numpy as np
 from .config import SimulationConfig
 from .noises import KNOT_S, NoiseDraw
 from .rooms import NOISE_SAMPLES
+from .silences import cut_silences
 from .slices import SAMPLE_RATE
 
 WHOLE_SAMPLES = 120 * SAMPLE_RATE  # up to here a scene is rendered in one piece
@@ -23,8 +24,10 @@ class Scene(NamedTuple):
 
     slices: np.ndarray  # (n,) of SLICE, of the voice bank
     places: np.ndarray  # (tracks,) of PLACE
+    lines: np.ndarray  # (tracks,) of CHANNEL, see `channels.draw_lines`
     noise: NoiseDraw
     channel: np.ndarray  # (1,) of CHANNEL
+    silences: np.ndarray  # (n, 2) first and last + 1 sample of what is exactly 0
     num_samples: int  # what follows is silence
 
 
@@ -40,9 +43,9 @@ def margin_s(config: SimulationConfig) -> int:
 def windows(scene: Scene, margin_s: int) -> Iterator[tuple[Scene, slice]]:
     """Cut a long scene into windows of one length whose kept parts follow each other.
 
-    Voices, places, noise and channel are the scene's. Two windows agree on every sample which
-    both keep their distance `margin_s` from, so there is no seam to hear. The last window reaches
-    beyond the scene's end.
+    Voices, places, lines, noise and channel are the scene's. Two windows agree on every sample
+    which both keep their distance `margin_s` from, so there is no seam to hear. The last window
+    reaches beyond the scene's end.
 
     Parameters
     ----------
@@ -62,8 +65,12 @@ def windows(scene: Scene, margin_s: int) -> Iterator[tuple[Scene, slice]]:
         first = max(kept - margin, 0)
         stop = min(kept + WINDOW_S * rate, scene.num_samples)
         inside = _cut(scene.slices, first, length)
-        part = scene._replace(slices=inside, noise=_cut_noise(scene.noise, first, length),
-                              num_samples=length)  # fmt: skip
+        part = scene._replace(
+            slices=inside,
+            noise=_cut_noise(scene.noise, first, length),
+            silences=cut_silences(scene.silences, first, length),
+            num_samples=length,
+        )
         yield part, slice(kept - first, stop - first)
 
 

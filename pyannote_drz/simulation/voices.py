@@ -13,6 +13,7 @@ import soxr
 import torch
 
 from ..drafts import draft_of
+from .likeness import Likeness, find_likeness
 from .slices import SAMPLE_RATE
 
 FRAME = SAMPLE_RATE // 100  # 10 ms, of the energy that finds pauses
@@ -54,6 +55,8 @@ class VoiceBank:
         (num_pieces,) of `PIECE`, sorted by speaker, each speaker's in order of time.
     speakers, sources : list of str
         Label and collection of every speaker.
+    likeness : Likeness, optional
+        Who sounds like whom; None until `embeddings` are set.
     """
 
     def __init__(
@@ -71,9 +74,40 @@ class VoiceBank:
         self.longest_s = [  # per source, its voices' speech in falling order
             np.sort(self.speech_s[self.source_of == k])[::-1] for k in range(len(names))
         ]
+        self._embeddings: np.ndarray | None = None
+        self.likeness: Likeness | None = None
 
     def __len__(self) -> int:
         return len(self.speakers)
+
+    @property
+    def embeddings(self) -> np.ndarray | None:
+        """What an encoder hears in every voice, (speakers, dimensions) float32 of any length.
+
+        None, unless set: banks neither make nor save them.
+
+        Raises
+        ------
+        ValueError
+            When set, if there is not one of finite numbers for every speaker.
+        """
+        return self._embeddings
+
+    @embeddings.setter
+    def embeddings(self, embeddings: np.ndarray | None) -> None:
+        self.likeness = None
+        if embeddings is not None:
+            embeddings = np.asarray(embeddings, dtype=np.float32)
+            if embeddings.ndim != 2 or len(embeddings) != len(self):
+                raise ValueError(
+                    f"a bank of {len(self)} speakers takes ({len(self)}, dimensions) embeddings, "
+                    f"not {embeddings.shape}."
+                )
+            bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+            if len(bad):
+                raise ValueError(f"the embedding of '{self.speakers[bad[0]]}' is not finite.")
+            self.likeness = find_likeness(embeddings)
+        self._embeddings = embeddings
 
     def pieces_of(self, speaker: int) -> np.ndarray:
         """Pieces of a speaker: a view of `pieces`."""

@@ -68,8 +68,9 @@ def test_as_on_a_gpu(simulator, monkeypatch):
 def test_a_row_is_rendered_alike_alone(bank):
     # without the quantiser, which makes a step of a rounding error
     config = SimulationConfig.from_dict(
-        {"noise": {"recorded_share": 0.8}, "channel": {"coarse_share": 0.0}}
-    )
+        {"noise": {"recorded_share": 0.8},
+         "channel": {"coarse_share": 0.0, "telephone_share": 0.5, "mu_law_share": 0.0}}
+    )  # fmt: skip
     simulator = Simulator(bank, RandomTurns(max_speakers=3), config, noise_bank())
     conversations = draw(simulator, 20)
     batch = simulator.render(conversations, "cpu")

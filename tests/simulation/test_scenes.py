@@ -22,8 +22,10 @@ def simulator(bank):
         "rooms": {"room_share": 1.0},
         "noise": {"recorded_share": 1.0, "burst_share": 1.0},
         # without the quantiser, which makes a step of a rounding error
-        "channel": {"coarse_share": 0.0, "low_share": 1.0, "clip_share": 0.5},
-    }
+        "channel": {"coarse_share": 0.0, "low_share": 1.0, "clip_share": 0.5,
+                    "telephone_share": 0.5, "own_line_share": 1.0, "mu_law_share": 0.0},
+        "silences": {"silence_share": 0.5},
+    }  # fmt: skip
     turns = RandomTurns(max_speakers=3)
     return Simulator(bank, turns, SimulationConfig.from_dict(config), NoiseBank(clips))
 
@@ -57,7 +59,8 @@ def test_longer_than_the_noise_table(bank):
     """Noise goes on behind the end of its table, at the same level, with no break."""
     config = SimulationConfig.from_dict(
         {"empty_share": 1.0, "bleed_share": 0.0,
-         "channel": {"clip_share": 0.0, "coarse_share": 0.0},
+         "channel": {"clip_share": 0.0, "coarse_share": 0.0, "telephone_share": 0.0},
+         "silences": {"silence_share": 0.0},
          "noise": {"floor_db": [-20, -20], "floor_slope": [1, 1], "unrest_db": [0, 0],
                    "burst_share": 0.0, "floor_share": 1.0}}
     )  # fmt: skip
