@@ -54,7 +54,7 @@ class Evidence:
         return (at(stop) - at(start)) / (stop - start).clamp(min=1)[..., None]
 
     def who_starts(self, starts: Tensor) -> Tensor:
-        """Share of each local speaker in what begins there, (batch, turns, 3); 0 where nothing is."""
+        """Share of each local speaker in what begins there, (batch, turns, 3); 0 in silence."""
         now = self.mean(starts, starts + self.edge)
         before = self.mean(starts - self.edge, starts)
         weight = (now - before).clamp(min=0) + 0.1 * now + FAINT

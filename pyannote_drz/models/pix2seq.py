@@ -1,4 +1,4 @@
-"""`Pix2SeqDiarizer`: one transformer reads what two encoders hear in a chunk and writes who spoke when.
+"""`Pix2SeqDiarizer`: one transformer reads what two encoders hear and writes who spoke when.
 
     chunk, 80 ms a position   <diarize>  start end A  start end B  …  <eos>
     |-- sees all of it ----| |- causal, sees the chunk and what is written -|
@@ -97,7 +97,7 @@ class Pix2SeqDiarizer(Model):
     References
     ----------
     Chen et al., "Pix2Seq: a language modeling framework for object detection", ICLR 2022.
-    Pointing: Vinyals et al., "Pointer networks", NeurIPS 2015; evidence in DESIGN.md, sections 3, 6.
+    Pointing: Vinyals et al., "Pointer networks", NeurIPS 2015; DESIGN.md, sections 3, 6.
     """
 
     def __init__(
@@ -407,7 +407,7 @@ class Pix2SeqDiarizer(Model):
         self, times: Tensor, eos: Tensor, tokens: Tensor, memory: Memory, rows: Tensor,
         unwritten: Tensor,
     ) -> None:  # fmt: skip
-        """Add what PyanNet says to logits of times (batch, K, bins) and eos (batch, K), in place."""
+        """Add what PyanNet says to logits of times, (batch, K, bins), and of eos, (batch, K)."""
         starts, _, _ = self._turns(tokens)
         evidence = memory.evidence
         rise, new, after, fall, gone, left = self.evidence_factors

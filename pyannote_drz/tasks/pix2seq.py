@@ -27,7 +27,7 @@ from torch_audiomentations.core.transforms_interface import BaseWaveformTransfor
 from torchmetrics import Metric
 
 from ..decoding import decode
-from ..models.encoders import Features
+from ..models.encoders import FeatureEncoder, Features
 from ..models.pix2seq import Memory
 from ..simulation import (
     Conversation,
@@ -41,12 +41,13 @@ from ..simulation import (
     Simulator,
     Turn,
     VoiceBank,
+    other_kinds,
 )
 from ..simulation.config import MAX_SPEAKERS
 from ..simulation.fitted import AMI
 from ..simulation.turns import TurnSource
 from ..tokens import Vocabulary
-from .material import CACHE, protocol_voices, rttm_paths
+from .material import CACHE, bank_embeddings, protocol_voices, rttm_paths
 from .objective import (
     Objective,
     Targets,
@@ -149,8 +150,10 @@ class SyntheticPix2SeqDiarization(Task):
         Fitted turn-taking model, see `pyannote_drz.simulation.FittedTurns`. Defaults to AMI's,
         which is packaged.
     fitted_ratio : float, optional
-        Share of conversations that follow `turn_model`. What the two shares leave are plain
-        random turns.
+        Share of conversations that follow `turn_model`.
+    other_ratio : float, optional
+        Share of conversations of other kinds: monologues with short questions, crowds of 5 to 8,
+        one speaker only. What the three shares leave are plain random turns.
     noise : path, optional
         CSV manifest of recorded noise, see `pyannote_drz.simulation.NoiseBank`.
     rooms : path, optional
@@ -197,6 +200,7 @@ class SyntheticPix2SeqDiarization(Task):
         scripts_ratio: float = 0.5,
         turn_model: str | Path | None = None,
         fitted_ratio: float = 0.0,
+        other_ratio: float = 0.2,
         noise: str | Path | None = None,
         rooms: str | Path | None = None,
         simulation: Mapping | SimulationConfig | None = None,
@@ -215,16 +219,18 @@ class SyntheticPix2SeqDiarization(Task):
         for name, share in (
             ("scripts_ratio", scripts_ratio),
             ("fitted_ratio", fitted_ratio),
+            ("other_ratio", other_ratio),
             ("prompt_ratio", prompt_ratio),
             ("fresh_ratio", fresh_ratio),
             ("real_ratio", real_ratio),
         ):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {share}.")
-        if scripts is not None and scripts_ratio + fitted_ratio > 1:
+        ratios = (fitted_ratio, other_ratio, 0.0 if scripts is None else scripts_ratio)
+        if sum(ratios) > 1 + 1e-6:
             raise ValueError(
-                f"scripts_ratio ({scripts_ratio}) and fitted_ratio ({fitted_ratio}) must not sum "
-                f"to more than 1."
+                f"scripts_ratio ({scripts_ratio}), fitted_ratio ({fitted_ratio}) and other_ratio "
+                f"({other_ratio}) must not sum to more than 1."
             )
         if min_duration is not None and not 1 <= min_duration <= duration:
             raise ValueError(
@@ -257,6 +263,7 @@ class SyntheticPix2SeqDiarization(Task):
         self.validation_conversations = validation_conversations
         self.scripts, self.scripts_ratio, self.random_turns = scripts, scripts_ratio, random_turns
         self.turn_model, self.fitted_ratio = turn_model, fitted_ratio
+        self.other_ratio = other_ratio
         self.noise, self.rooms = noise, rooms
         self.simulation = _configured(SimulationConfig, simulation)
         self.features = [features] if isinstance(features, (str, Path)) else features
@@ -295,7 +302,10 @@ class SyntheticPix2SeqDiarization(Task):
                     raise
                 self._banks[subset] = self._bank("train")
             else:
-                self._banks[subset] = VoiceBank.cached(files, self.cache, speeds)
+                bank = VoiceBank.cached(files, self.cache, speeds)
+                if self.simulation.similar_share > 0:
+                    bank.embeddings = bank_embeddings(bank, FeatureEncoder().campplus, self.cache)
+                self._banks[subset] = bank
         return self._banks[subset]
 
     def _turns(self) -> TurnSource:
@@ -311,8 +321,9 @@ class SyntheticPix2SeqDiarization(Task):
             model = AMI if self.turn_model is None else self.turn_model
             sources.append(FittedTurns.load(model, people))
             ratios.append(self.fitted_ratio)
-        if not sources:
-            return plain
+        if self.other_ratio > 0:
+            sources.append(other_kinds(min(self.max_speakers, MAX_SPEAKERS)))
+            ratios.append(self.other_ratio)
         return MixedTurns([plain, *sources], [max(0.0, 1 - sum(ratios)), *ratios])
 
     def setup(self, stage: str | None = None):

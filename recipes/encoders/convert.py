@@ -1,6 +1,6 @@
 """Convert the open encoders from ONNX to safetensors, for the package.
 
-    python recipes/encoders/convert.py ../shared/peers/campplus.onnx ../shared/peers/segmentation-3.0.onnx
+    python recipes/encoders/convert.py campplus.onnx segmentation-3.0.onnx
 
 needs `pip install onnx`. CAM++ is 3D-Speaker's "campplus zh_en common advanced" (Apache-2.0),
 segmentation-3.0 is pyannote's (MIT), both as sherpa-onnx publishes them.
@@ -61,8 +61,8 @@ def convert_campplus(path: str | Path) -> CAMPPlus:
     load(encoder.tdnn)
     blocks = zip(encoder.dense, encoder.transit_norm, encoder.transit)
     for b, (layers, norm, transit) in enumerate(blocks, start=1):
-        for l, layer in enumerate(layers, start=1):
-            load_norm(layer.norm, f"xvector.block{b}.tdnnd{l}.nonlinear1.batchnorm")
+        for k, layer in enumerate(layers, start=1):
+            load_norm(layer.norm, f"xvector.block{b}.tdnnd{k}.nonlinear1.batchnorm")
             for part in (layer.bottleneck, layer.local, layer.context_in, layer.context_out):
                 load(part)
         load_norm(norm, f"xvector.transit{b}.nonlinear.batchnorm")

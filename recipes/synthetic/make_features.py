@@ -1,6 +1,6 @@
 """Fill a folder with features of simulated conversations, for `task.features` to learn from.
 
-    python recipes/synthetic/make_features.py recipes/synthetic/features.yaml ../shared/data FOLDER --hours 30
+    python recipes/synthetic/make_features.py features.yaml DATA FOLDER --hours 30
 
 Seventy to a hundred times real time on a core. Shards that are there are left as they are: a run
 that was stopped goes on, and several (`--worker 0 --workers 2`) share the work.

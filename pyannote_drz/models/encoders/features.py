@@ -191,10 +191,10 @@ class FeatureEncoder(nn.Module):
 
 
 def best_order(features: Features, reference: Features) -> tuple[int, ...]:
-    """How to rename the local speakers of `features` to fit those of `reference`, same positions."""
+    """How local speakers of `features` are called in `reference`, of the same positions."""
     ours = activities(features.probabilities).flatten(0, 1)  # (bins, 3)
     theirs = activities(reference.probabilities).flatten(0, 1)
-    together = ours.T @ theirs  # (3, 3)
+    together = (ours.T @ theirs).tolist()  # (3, 3)
     orders = permutations(range(NUM_LOCAL))
     return max(
         orders, key=lambda order: sum(together[k, order[k]].item() for k in range(NUM_LOCAL))
