@@ -1,4 +1,4 @@
-"""How hard is a set to hear? PyanNet, which knows real audio, tells by its errors, CAM++ by cosines.
+"""How hard is a set to hear? PyanNet and CAM++, which know real audio, tell.
 
     python recipes/synthetic/judge.py ../shared/data AMIExcerpts.SpeakerDiarization.only_words …
     python recipes/synthetic/judge.py ../shared/data --simulate recipes/synthetic/features.yaml
@@ -7,10 +7,10 @@ For each protocol (development subset) and each simulator configuration, by numb
 
     miss, false alarm, confusion   of PyanNet's own classes as speakers, in windows of 30 s, gaps
                                    under 0.5 s closed; % of speech, no collar
-    same, different                quartiles of cosines of two stretches (1.5 s or more alone) of one
-                                   person and of two people of a window
+    same, different                quartiles of cosines of two stretches (1.5 s or more alone) of
+                                   one person and of two people of a window
 
-Simulations that PyanNet hears worse than real recordings teach the writer to distrust what it hears.
+Simulations that are harder to hear than real recordings teach to distrust what is heard.
 """
 
 from __future__ import annotations
