@@ -116,7 +116,12 @@ def pretrained(
             f"model.hyper_parameters: {kind.__name__} has no {', '.join(unknown)}, "
             f"but {', '.join(sorted(known))}."
         )
-    return kind(**{**known, **changes}, task=task)
+    try:
+        return kind(**{**known, **changes}, task=task)
+    except TypeError as error:  # learnt by an earlier version of that class
+        raise ValueError(
+            f"model.checkpoint={checkpoint} is of another {kind.__name__}: {error}."
+        ) from None
 
 
 class InitialWeights(Callback):

@@ -16,7 +16,7 @@ TINY = [
     "protocol=CliToy.SpeakerDiarization.Voices",
     "task.duration=4", "task.chunks_per_epoch=8", "task.validation_conversations=2",
     "task.batch_size=4", "task.num_workers=0",
-    "model.dim=32", "model.num_layers=3", "model.num_heads=2", "model.voice_dim=16",
+    "model.dim=32", "model.num_layers=3", "model.num_heads=4",
     "trainer.accelerator=cpu", "trainer.num_sanity_val_steps=0",
     "trainer.enable_model_summary=false",
 ]  # fmt: skip
@@ -33,11 +33,13 @@ class Diary(SyntheticPix2SeqDiarization):
         super().__init__(protocol, **arguments)
         self.diary = Path(diary)
 
-    def training_step(self, batch, batch_idx):
-        with self.diary.with_suffix(f".{self.model.global_rank}").open("a") as file:
-            levels = batch.waveforms.square().sum(-1).tolist()
-            file.write(" ".join(f"{level:.4g}" for level in levels) + "\\n")
-        return super().training_step(batch, batch_idx)
+    def _batch(self, drawn, stage):
+        batch = super()._batch(drawn, stage)
+        if stage == "train":
+            with self.diary.with_suffix(f".{self.model.global_rank}").open("a") as file:
+                voices = batch.features.long.square().sum((1, 2)).tolist()
+                file.write(" ".join(f"{voice:.4g}" for voice in voices) + "\\n")
+        return batch
 """
 GROUP = """
 defaults: [SyntheticPix2SeqDiarization, _self_]
@@ -96,7 +98,7 @@ def test_same_batches_in_one_process_and_in_two(
     first, second = (Path(f"pair.{rank}").read_text().splitlines() for rank in range(2))
     found = [f"{one} {other}".split() for one, other in zip(first, second, strict=True)]
     assert found == expected and [len(step) for step in found] == [4, 4, 4, 4]
-    assert len({level for step in found for level in step}) == 16  # nothing twice
+    assert len({voice for step in found for voice in step}) == 16  # nothing twice
     assert torch.load("run2/best.ckpt", weights_only=False)["global_step"] == 4
     assert Pipeline.from_pretrained("run2/pipeline").instantiated
 
