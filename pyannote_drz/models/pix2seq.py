@@ -142,7 +142,9 @@ class Pix2SeqDiarizer(Model):
         self.bin_query = nn.Linear(dim, dim)
         self.last_edge = nn.Parameter(torch.zeros(dim))  # audio state after the last position
         self.end_or_pad = nn.Linear(dim, 2)
-        self.apply(self._initialize)
+        for name, module in self.named_children():
+            if name != "encoder":  # which has learnt
+                module.apply(self._initialize)
         self.voice_score.start_from_cosines()
 
     def _first_factors(self, num_similarities: int) -> Tensor:
@@ -162,8 +164,6 @@ class Pix2SeqDiarizer(Model):
             nn.init.normal_(module.weight, std=0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, FeatureEncoder):
-            return
         elif isinstance(module, Block):
             for layer in (module.out, module.down):
                 nn.init.normal_(layer.weight, std=0.02 / (2 * self.hparams.num_layers) ** 0.5)
