@@ -275,13 +275,16 @@ class Pix2SeqDiarizer(Model):
             How many positions of each window are prompts. PyanNet's local speakers there are not
             those of the chunk, and its activities not what is to be written.
         """
-        heard = activities(features.probabilities.float())  # (batch, positions, 4, 3)
-        batch, length = heard.shape[:2]
-        positions = torch.arange(length, device=heard.device)
-        if prompts is not None:
-            heard = heard * (positions >= prompts[:, None])[..., None, None]
-        voices = voices_of(features, heard.mean(2))
-        similarities = voices.similarities()
+        with torch.autocast(features.short.device.type, enabled=False):
+            heard = activities(features.probabilities.float())  # (batch, positions, 4, 3)
+            batch, length = heard.shape[:2]
+            positions = torch.arange(length, device=heard.device)
+            if prompts is not None:
+                heard = heard * (positions >= prompts[:, None])[..., None, None]
+            voices = voices_of(features, heard.mean(2))
+            similarities = voices.similarities()
+            bin_s = BIN_SAMPLES / SAMPLE_RATE
+            evidence = Evidence(heard.flatten(1, 2), bin_s)
 
         x = self.probabilities(features.probabilities.float().flatten(2).transpose(1, 2))
         centres_s = (positions + 0.5) * (POSITION_SAMPLES / SAMPLE_RATE)
@@ -301,11 +304,8 @@ class Pix2SeqDiarizer(Model):
         bin_keys = self.bin_key(x).view(batch, length * BINS_PER_POSITION, -1)
         last = self.bin_key(self.last_edge).view(BINS_PER_POSITION, -1)[:1]
         bin_keys = torch.cat([bin_keys, last.expand(batch, 1, -1)], dim=1)
-        bin_s = BIN_SAMPLES / SAMPLE_RATE
         bins_s = bin_s * torch.arange(bin_keys.shape[1], device=x.device)
         bin_keys = bin_keys + self.bin_code(self.time_code(bins_s))
-        with torch.autocast(x.device.type, enabled=False):
-            evidence = Evidence(heard.flatten(1, 2), bin_s)
         return Memory(
             keys=keys,
             values=values,

@@ -288,7 +288,8 @@ class SyntheticPix2SeqDiarization(Task):
 
     def prepare_data(self):
         """Decode all voices, once; later runs find them in the cache."""
-        self._bank("train")
+        if self.fresh_ratio > 0:
+            self._bank("train")
         self._bank("development")
 
     def _bank(self, subset: Literal["train", "development"]) -> VoiceBank:
@@ -336,9 +337,10 @@ class SyntheticPix2SeqDiarization(Task):
             return self.noise and NoiseBank.from_manifest(self.noise, split)
 
         rooms = self.rooms and RoomBank.from_file(self.rooms)
-        self.simulator = Simulator(
-            self._bank("train"), turns, self.simulation, noises("train"), rooms
-        )
+        if self.fresh_ratio > 0:
+            self.simulator = Simulator(
+                self._bank("train"), turns, self.simulation, noises("train"), rooms
+            )
         self.validation_simulator = Simulator(
             self._bank("development"), turns, self.simulation, noises("test")
         )
@@ -399,8 +401,11 @@ class SyntheticPix2SeqDiarization(Task):
                 at_least=2 * what.num_positions if what.prompted else what.num_positions,
                 exactly=what.num_positions if whole and duration_s < self.duration else None,
             )
-            if found is not None:
-                return found
+            if found is None:  # nothing is that long: without prompts then
+                found = self.shards.draw(rng, at_least=what.num_positions, exactly=None)
+            if found is None:
+                raise ValueError(f"no conversation of {self.features} lasts {duration_s} s.")
+            return found
         return self.simulator.draw(rng, (1 + what.prompted) * duration_s, with_prompts=False)
 
     def train__len__(self) -> int:
@@ -426,9 +431,7 @@ class SyntheticPix2SeqDiarization(Task):
         examples, cuts = zip(*batch)
         return Drawn(list(examples), list(cuts))
 
-    def _encode(
-        self, examples: list[Conversation | RealChunk], simulator: Simulator, augment: bool
-    ) -> list[Encoded]:
+    def _encode(self, examples: list[Conversation | RealChunk], stage: str) -> list[Encoded]:
         """Render and encode what is not yet, where the model is; in single precision."""
         device = self.model.device
         encoded: dict[int, Encoded] = {}
@@ -440,9 +443,10 @@ class SyntheticPix2SeqDiarization(Task):
             real = [example for example in group if isinstance(example, RealChunk)]
             waveforms = [example.waveform.to(device) for example in real]
             if drawn:
+                simulator = self.simulator if stage == "train" else self.validation_simulator
                 waveforms = [*simulator.render(drawn, device).waveforms, *waveforms]
             waveforms = torch.stack(waveforms)
-            if augment:
+            if stage == "train":
                 rate = self.model.hparams.sample_rate
                 waveforms = self.augmentation(waveforms[:, None], rate).samples[:, 0]
             features = self.model.encoder(waveforms)
@@ -453,10 +457,8 @@ class SyntheticPix2SeqDiarization(Task):
 
     def _batch(self, drawn: Drawn, stage: str) -> Batch:
         """Windows of all examples."""
-        simulator = self.simulator if stage == "train" else self.validation_simulator
-        with torch.autocast(self.model.device.type, enabled=False):
-            raw = [example for example in drawn.examples if not isinstance(example, Encoded)]
-            fresh = iter(self._encode(raw, simulator, stage == "train") if raw else ())
+        raw = [example for example in drawn.examples if not isinstance(example, Encoded)]
+        fresh = iter(self._encode(raw, stage) if raw else ())
         windows = []
         for example, what in zip(drawn.examples, drawn.cuts):
             encoded = example if isinstance(example, Encoded) else next(fresh)
@@ -486,7 +488,8 @@ class SyntheticPix2SeqDiarization(Task):
         return {"loss": total, **losses}, memory, targets
 
     def training_step(self, drawn: Drawn, batch_idx: int) -> Tensor | None:
-        batch = self._batch(drawn, "train")
+        with torch.autocast(self.model.device.type, enabled=False):
+            batch = self._batch(drawn, "train")
         losses, *_ = self._losses(batch, "train")
         if not torch.isfinite(losses["loss"]):
             return None  # as pyannote.audio does: one bad batch must not end a long run
@@ -504,7 +507,8 @@ class SyntheticPix2SeqDiarization(Task):
     def validation_step(self, drawn: Drawn, batch_idx: int) -> None:
         """Decode, and compare with the reference frame by frame (a frame is a time bin)."""
         model, v = self.model, self.model.vocabulary
-        batch = self._batch(drawn, "val")
+        with torch.autocast(self.model.device.type, enabled=False):
+            batch = self._batch(drawn, "val")
         losses, memory, targets = self._losses(batch, "val")
         head = memory.activity.float().sigmoid().transpose(1, 2)  # (batch, speakers, frames)
         target = targets.activity.float().transpose(1, 2)

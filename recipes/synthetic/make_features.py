@@ -46,14 +46,7 @@ def main() -> None:
     settings = yaml.safe_load(arguments.settings.read_text())
     key = shard_key(settings)
     registry.load_database(arguments.data / "database.yml")
-    finder = {"audio": FileFinder(registry)}
-    protocol = registry.get_protocol(settings["protocol"], preprocessors=finder)
-    options = dict(settings["task"])
-    for name in ("scripts", "noise"):
-        if name in options:
-            options[name] = arguments.data / options[name]
-    task = SyntheticPix2SeqDiarization(protocol, validation_conversations=1, **options)
-    task.setup()
+    task = make_task(settings, arguments.data)
     encoder = FeatureEncoder()
 
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -68,6 +61,19 @@ def main() -> None:
             speed = made_s / arguments.workers / (time.monotonic() - began)
             print(f"{path.name} {duration_s:g} s, {made_s / 3600:.2f} h, x {speed:.0f}", flush=True)
         index += 1
+
+
+def make_task(settings: dict, data: Path) -> SyntheticPix2SeqDiarization:
+    """Task of the settings, set up; of a database that is loaded."""
+    finder = {"audio": FileFinder(registry)}
+    protocol = registry.get_protocol(settings["protocol"], preprocessors=finder)
+    options = dict(settings["task"])
+    for name in ("scripts", "noise"):
+        if name in options:
+            options[name] = data / options[name]
+    task = SyntheticPix2SeqDiarization(protocol, validation_conversations=1, **options)
+    task.setup()
+    return task
 
 
 def conversations(task, encoder, duration_s: float, seed: list[int]) -> list[Encoded]:

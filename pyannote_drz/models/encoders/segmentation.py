@@ -7,9 +7,11 @@ Bredin, "Powerset multi-class cross entropy loss for neural speaker diarization"
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from pyannote.audio.core.task import Problem, Resolution, Specifications
 from pyannote.audio.models.segmentation import PyanNet
+from pyannote.core import Annotation, Segment
 from torch import Tensor
 
 NUM_LOCAL = 3  # local speakers
@@ -69,3 +71,24 @@ def permuted(classes: Tensor, order: tuple[int, ...]) -> Tensor:
     renamed = [tuple(sorted(order[k] for k in speakers)) for speakers in CLASSES]
     source = [renamed.index(speakers) for speakers in CLASSES]
     return classes[..., source]
+
+
+def local_speakers(probabilities: Tensor, bin_s: float, min_gap_s: float = 0.5) -> Annotation:
+    """PyanNet alone: its most probable classes, read as speakers; a baseline.
+
+    Parameters
+    ----------
+    probabilities : (positions, bins, 7) Tensor
+    bin_s : float
+        Duration of a bin, in seconds.
+    min_gap_s : float, optional
+        Shorter gaps of one speaker are closed.
+    """
+    best = probabilities.float().flatten(0, 1).argmax(-1).cpu().numpy()  # (bins,)
+    annotation = Annotation()
+    for local in range(NUM_LOCAL):
+        active = np.isin(best, [c for c, members in enumerate(CLASSES) if local in members])
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], active, [0]]).astype(np.int8)))
+        for start, end in edges.reshape(-1, 2).tolist():
+            annotation[Segment(start * bin_s, end * bin_s), local] = local
+    return annotation.support(min_gap_s)
