@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 import torch
-from pyannote.audio import Pipeline
 from pyannote.core import Annotation
 from pyannote.database import ProtocolFile
 from pyannote.database.util import load_rttm
+
+from .pipelines.packaging import load_pretrained
 
 
 def pipeline_system(path: str, device: str) -> Callable[[ProtocolFile], Annotation]:
@@ -24,18 +25,12 @@ def pipeline_system(path: str, device: str) -> Callable[[ProtocolFile], Annotati
 
     Raises
     ------
-    ValueError
-        If there is nothing at `path`.
+    InputError
+        There is no pipeline of ours at `path`.
     """
-    if not Path(path).exists():
-        raise ValueError(f"there is no pipeline in {path!r}.")
-    pipeline = Pipeline.from_pretrained(path).to(torch.device(device))
+    pipeline = load_pretrained(path).to(torch.device(device))
 
-    def diarize(file: ProtocolFile) -> Annotation:
-        output = pipeline(file)
-        return getattr(output, "speaker_diarization", output)
-
-    return diarize
+    return lambda file: pipeline(file).speaker_diarization
 
 
 def rttm_system(path: Path, uris: Iterable[str]) -> Callable[[ProtocolFile], Annotation]:

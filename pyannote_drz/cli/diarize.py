@@ -146,16 +146,10 @@ def load_pipeline(folder: Path, device: str) -> Pix2SeqDiarization:
         There is no such folder, its pipeline is another, or there is no such device.
     """
     import torch
-    from pyannote.audio import Pipeline
 
-    from ..pipelines.pix2seq import Pix2SeqDiarization
+    from ..pipelines.packaging import load_pretrained
 
-    if not (folder / "config.yaml").is_file():
-        raise ValueError(f"'{folder}' is no folder of a pipeline: it has no config.yaml.")
-    pipeline = Pipeline.from_pretrained(folder)
-    if not isinstance(pipeline, Pix2SeqDiarization):
-        kind = type(pipeline).__name__
-        raise ValueError(f"'{folder}' holds a {kind}, not a Pix2SeqDiarization.")
+    pipeline = load_pretrained(folder)
     try:
         return pipeline.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:  # what torch says where there is none

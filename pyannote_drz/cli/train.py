@@ -36,6 +36,7 @@ from torch_audiomentations.utils.config import from_dict
 
 from ..audio import Audio
 from ..models.pix2seq import Pix2SeqDiarizer
+from ..pickled import load_checkpoint
 from ..pipelines.packaging import save_pretrained
 from .averaging import ExponentialMovingAverage
 from .checkpoints import BEST, LAST, LastCheckpoint, checkpoint_to_resume
@@ -293,7 +294,7 @@ def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
 def write_pipeline(checkpoint: Path, folder: Path) -> Path:
     """Make a folder for `Pipeline.from_pretrained` of a checkpoint of ours."""
     # Without the classifier of training voices, which no pipeline needs.
-    model = Model.from_pretrained(checkpoint, strict=False)
+    model = load_checkpoint(checkpoint)
     context_s = CONTEXT_SHARE * model.specifications.duration
     return save_pretrained(model, folder, params={}, context=context_s)
 
