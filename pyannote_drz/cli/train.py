@@ -38,6 +38,7 @@ from ..audio import Audio
 from ..models.pix2seq import Pix2SeqDiarizer
 from ..pickled import load_checkpoint
 from ..pipelines.packaging import save_pretrained
+from ..telemetry import send_nothing
 from .averaging import ExponentialMovingAverage
 from .checkpoints import BEST, LAST, LastCheckpoint, checkpoint_to_resume
 from .pretrained import InitialWeights, pretrained
@@ -315,6 +316,9 @@ def one_sentence(error: Exception) -> str:
     if isinstance(error, (ValueError, OSError, MisconfigurationException)):
         return words
     return f"{type(error).__name__}: {words}"
+
+
+send_nothing()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="config")
