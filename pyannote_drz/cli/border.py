@@ -32,9 +32,9 @@ def run_command(app: typer.Typer, name: str) -> None:
     send_nothing()
     speak_utf8()
     debug = DEBUG in sys.argv
-    sys.argv = [argument for argument in sys.argv if argument != DEBUG]
+    words = [word for word in sys.argv[1:] if word != DEBUG]
     try:
-        status = app(standalone_mode=False)
+        status = app(words, standalone_mode=False)
     except typer.Exit as end:
         status = end.exit_code
     except (KeyboardInterrupt, typer.Abort):

@@ -40,7 +40,7 @@ from ..pickled import load_checkpoint
 from ..pipelines.packaging import save_pretrained
 from ..telemetry import send_nothing
 from .averaging import ExponentialMovingAverage
-from .checkpoints import BEST, LAST, LastCheckpoint, checkpoint_to_resume
+from .checkpoints import BEST, LAST, DurableCheckpoints, LastCheckpoint, checkpoint_to_resume
 from .pretrained import InitialWeights, pretrained
 from .processes import allow_unused_weights, refuse_sweep
 from .progress import ProgressLines
@@ -265,6 +265,7 @@ def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
         logger=False if cfg.logger is None else make(cfg.logger)(),
         enable_progress_bar=sys.stdout.isatty() if show_bar is None else show_bar,
         max_steps=max_steps(cfg.trainer),
+        plugins=DurableCheckpoints(),
     )
     refuse_sweep(trainer)
     if trainer.is_global_zero:
