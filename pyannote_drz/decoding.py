@@ -1,7 +1,7 @@
 """Writing: the loop that turns a model and its memory of a chunk into tokens.
 
-    memory = model.listen(waveforms)             # prefill
-    decoded = decode(model, memory)              # one token at a time, for all chunks at once
+    memory = model.listen(model.encoder(waveforms))   # prefill
+    decoded = decode(model, memory)                   # one token at a time, for all chunks at once
     model.vocabulary.decode(decoded.tokens[0])   # who spoke when, in the first chunk
 
 The cache is static: keys and values of all that can be written are allocated once, behind those
@@ -154,4 +154,4 @@ def transcribe(
     model: Pix2SeqDiarizer, waveforms: Tensor, max_speakers: Tensor | int | None = None
 ) -> Decoded:
     """Listen to (batch, samples) chunks, and write greedily."""
-    return decode(model, model.listen(waveforms), max_speakers)
+    return decode(model, model.listen(model.encoder(waveforms)), max_speakers)
