@@ -1,106 +1,150 @@
-"""Chunks in batches: what the model writes of each, and whose voice each turn has.
+"""Chunks: where a file is cut, what the model writes of each part, and how each turn sounds.
 
-    asks of one or more files > batches of equal length > turns and voice vectors of every chunk
+    chunk 0   |============ told ============|····|
+    chunk 1                           |····|============ told ============|····|
+    chunk 2                                      (shifted left to be full) |···|== told ==|
 
-A chunk that is prompted is written in one window with its prompts; what is told of it begins with
-the chunk itself.
+The dotted context is heard and written, because a turn at the edge of a chunk is hard to tell, but
+what is said of it is left to the neighbour. A chunk that is prompted is written in one window with
+its prompts; what is told of it begins with the chunk itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..decoding import decode
+from ..models.encoders import Features
+from ..models.encoders.segmentation import NUM_LOCAL
 from ..models.pix2seq import Pix2SeqDiarizer
-from ..prompting import NOBODY, Prompts
-from .stitching import Turn, alone
+from ..models.voices import TYPICAL_NORM
+from ..prompting import NOBODY, POSITION_S, Prompts
+from .stitching import Turn, alone, together
 
-# What a voice counts that is only heard together with others: it decides when nothing else does.
+# What an embedding counts where it is only heard together with others: it decides when nothing
+# else does.
 OVERLAPPED = 0.01
-
-
-# s; turns of two people whose starts and ends are that near are one turn, written again: a model
+# s; turns of two speakers whose starts and ends are that near are one turn, written again: a model
 # that has begun to repeat itself gives everybody the whole chunk. Of 66816 turns of AMI train, 150
 # are like that, and 17 of those last longer than 1 s.
 UNISON_S = 0.1
 
 
-class Ask(NamedTuple):
+class Chunk(NamedTuple):
+    """Positions `start` to `stop` are heard, turns between `first` and `last` are told."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def split(num_positions: int, duration: int, context: int) -> list[Chunk]:
+    """Cover a file with chunks.
+
+    Parameters
+    ----------
+    num_positions : int
+        In the file.
+    duration : int
+        Longest chunk, in positions.
+    context : int
+        Positions at inner edges that are heard and not told, less than half of `duration`.
+
+    Returns
+    -------
+    chunks : list of Chunk
+        What they tell tiles the file. All are of full duration, unless the file is shorter: a file
+        that is one position longer than a chunk is one chunk all the same.
+    """
+    if num_positions <= duration + 1:
+        return [Chunk(0, min(num_positions, duration), 0, num_positions)]
+    chunks, told = [], 0
+    while told < num_positions:
+        start = min(max(told - context, 0), num_positions - duration)
+        stop = start + duration
+        last = num_positions if stop == num_positions else stop - context
+        chunks.append(Chunk(start, stop, told, last))
+        told = last
+    return chunks
+
+
+class ChunkRequest(NamedTuple):
     """One chunk to be written.
 
-    waveform : (samples,) Tensor
+    features : Features
+        (positions, …)
     max_speakers : int
-        Letters that may be used, prompted ones included.
+        Local speakers that may be written, prompted ones included.
     prompts : Prompts, optional
-        Voices of the first letters.
+        Of the first local speakers.
     """
 
-    waveform: Tensor
+    features: Features
     max_speakers: int
     prompts: Prompts = NOBODY
 
     @property
-    def num_samples(self) -> int:
+    def num_positions(self) -> int:
         """Of the window: prompts and chunk."""
-        return len(self.prompts.waveform) + len(self.waveform)
+        return self.prompts.features.num_positions + self.features.num_positions
 
 
-class Written(NamedTuple):
+class ChunkResult(NamedTuple):
     """What was written of one chunk.
 
     turns : list of Turn
-        In seconds from the beginning of the chunk; speakers are letters, counted from 0.
-    voices : (turns, voice_dim + 1) array
-        Summed unit voice vectors over the seconds of each turn in which nobody else speaks, as
-        `Memory.voice_sums` has them, and the summed weights, in audio positions.
-    whole : (voice_dim + 1,) array
-        The same, over the whole chunk.
-    speech : (bins,) array
-        Probability that anybody speaks, by the activity head.
+        In seconds from the beginning of the chunk; of local speakers, counted from 0.
+    embeddings : (turns, 193) array
+        See `embed`.
     """
 
     turns: list[Turn]
-    voices: np.ndarray
-    whole: np.ndarray
-    speech: np.ndarray
+    embeddings: np.ndarray
 
 
-def voices_of(turns: list[Turn], voice_sums: np.ndarray, position_s: float) -> np.ndarray:
-    """Pool voice vectors over the parts of turns in which nobody else speaks.
+def embed(turns: list[Turn], features: Features) -> np.ndarray:
+    """Speaker embeddings of turns, pooled where nobody else speaks.
 
     Parameters
     ----------
     turns : list of Turn
-        In seconds from the beginning of the chunk.
-    voice_sums : (positions + 1, voice_dim + 1) array
-        Cumulated, see `Memory`.
-    position_s : float
-        Duration of an audio position, in seconds.
+        Sorted, in seconds from the beginning of the features.
+    features : Features
+        (positions, …)
 
     Returns
     -------
-    voices : (turns, voice_dim + 1) array
+    embeddings : (turns, 193) array
+        Sums over positions, weighted by the probability that one person speaks alone, and in the
+        last column the seconds that this makes: those of several turns add up.
     """
-    voices = np.zeros((len(turns), voice_sums.shape[1]), dtype=np.float32)
-    last = len(voice_sums) - 1
-    for row, turn in enumerate(turns):
-        for start, end in alone(turn, turns):
-            # Whole positions only: one at an edge hears somebody else, or nobody.
-            first = min(int(np.ceil(start / position_s - 1e-6)), last)
-            stop = min(int(end / position_s + 1e-6), last)
-            if first < stop:
-                voices[row] += voice_sums[stop] - voice_sums[first]
-        if not voices[row].any():  # nowhere alone: better than nothing
-            first = min(int(turn.start / position_s), last)
-            stop = min(int(np.ceil(turn.end / position_s)), last)
-            voices[row] = OVERLAPPED * (voice_sums[stop] - voice_sums[first])
-    return voices
+    embeddings = np.zeros((len(turns), features.short.shape[-1] + 1), dtype=np.float32)
+    for rows in together(turns):
+        for row in rows:
+            turn = turns[row]
+            for start_s, end_s in alone(turn, [turns[other] for other in rows]):
+                # Whole positions only: one at an edge hears somebody else, or nobody.
+                first, stop = ceil(start_s / POSITION_S - 1e-6), int(end_s / POSITION_S + 1e-6)
+                embeddings[row] += _pooled(features.part(first, stop))
+            if embeddings[row, -1] < OVERLAPPED * POSITION_S:  # never alone: better than nothing
+                first, stop = int(turn.start / POSITION_S), ceil(turn.end / POSITION_S)
+                embeddings[row] = _pooled(features.part(first, stop), OVERLAPPED)
+    return embeddings
+
+
+def _pooled(features: Features, overlapped: float = 0.0) -> np.ndarray:
+    """(193,) sum over positions; `overlapped` is what speech of several people counts."""
+    probabilities = features.probabilities.float().mean(-2)  # (positions, 7)
+    weight = POSITION_S * probabilities[:, 1 : 1 + NUM_LOCAL].sum(-1)
+    if overlapped:
+        weight = overlapped * POSITION_S * (1 - probabilities[:, 0])
+    sums = weight @ features.short.float() / TYPICAL_NORM
+    return np.append(sums.cpu().numpy(), weight.sum().item())
 
 
 def without_unison(turns: list[Turn]) -> list[Turn]:
@@ -116,137 +160,45 @@ def without_unison(turns: list[Turn]) -> list[Turn]:
 
 
 @torch.inference_mode()
-def write(model: Pix2SeqDiarizer, asks: list[Ask], newcomer_bias: float = 0.0) -> list[Written]:
+def decode_chunks(
+    model: Pix2SeqDiarizer, requests: list[ChunkRequest], newcomer_bias: float = 0.0
+) -> list[ChunkResult]:
     """Write a batch of windows of the same length.
 
     Parameters
     ----------
     model : Pix2SeqDiarizer
         In evaluation mode.
-    asks : list of Ask
+    requests : list of ChunkRequest
     newcomer_bias : float, optional
         See `decode`.
 
     Returns
     -------
-    written : list of Written
+    results : list of ChunkResult
     """
-    vocabulary, rate = model.vocabulary, model.hparams.sample_rate
-    windows = [torch.cat([ask.prompts.waveform, ask.waveform]) for ask in asks]
-    memory = model.listen(torch.stack(windows).to(model.device))
-    max_speakers = torch.tensor([ask.max_speakers for ask in asks], device=model.device)
-    given = [vocabulary.from_triplets(vocabulary.given(a.prompts.spans))[:-1] for a in asks]
+    vocabulary, device = model.vocabulary, model.device
+    windows = [Features.join([r.prompts.features, r.features]) for r in requests]
+    features = Features.stack(windows).to(device).to(torch.float32)
+    prompted = [request.prompts.features.num_positions for request in requests]
+    memory = model.listen(features, torch.tensor(prompted, device=device))
+    max_speakers = torch.tensor([request.max_speakers for request in requests], device=device)
+    given = [vocabulary.from_triplets(vocabulary.given(r.prompts.spans))[:-1] for r in requests]
     tokens, probabilities = decode(model, memory, max_speakers, newcomer_bias, given=given)
-    # The probability of a turn is the geometric mean of those of its three tokens.
     log_probabilities = probabilities.log().cpu()
-    voice_sums = memory.voice_sums.float().cpu().numpy()
-    nobody = (1 - memory.activity.float().sigmoid()).prod(-1)  # (batch, bins)
-    speech = (1 - nobody).cpu().numpy()
-    position_s = model.position_samples / rate
 
-    written = []
-    for row, ask in enumerate(asks):
-        begin = len(ask.prompts.waveform)  # samples; of the chunk, in its window
-        begin_bin = begin // model.bin_samples
-        sums = voice_sums[row, begin // model.position_samples :]
-        sums = sums - sums[:1]
+    results = []
+    bin_s, bins_per_position = vocabulary.resolution, model.bins_per_position
+    for row, (request, num_prompted) in enumerate(zip(requests, prompted, strict=True)):
+        begin = num_prompted * bins_per_position  # bins
         triplets = vocabulary.to_triplets(tokens[row].tolist())
+        # The probability of a turn is the geometric mean of those of its three tokens.
         per_turn = log_probabilities[row, : 3 * len(triplets)].view(-1, 3).mean(1).exp()
-        bin_s = vocabulary.resolution
         turns = [
-            Turn(max(start - begin_bin, 0) * bin_s, (end - begin_bin) * bin_s, speaker, p)
+            Turn(max(start - begin, 0) * bin_s, (end - begin) * bin_s, speaker, p)
             for (start, end, speaker), p in zip(triplets, per_turn.tolist(), strict=True)
-            if end > begin_bin  # those of prompts are over before
+            if end > begin  # those of prompts are over before
         ]
         turns = without_unison(turns)
-        voices = voices_of(turns, sums, position_s)
-        written.append(Written(turns, voices, sums[-1], speech[row, begin_bin:]))
-    return written
-
-
-class Step(NamedTuple):
-    """A step of a file: chunks to be written, and the name that hooks are given."""
-
-    name: str
-    asks: list[Ask]
-
-
-# What a file is to the batches: it yields steps, is sent what was written, returns its output.
-Job = Generator[Step, list[Written], Any]
-
-
-@dataclass
-class _Open:
-    """A job under way."""
-
-    job: Job
-    hook: Callable
-    step: Step | None = None
-    written: list[Written] = field(default_factory=list)
-    output: Any = None
-
-    @property
-    def waiting(self) -> list[Ask]:
-        return [] if self.step is None else self.step.asks[len(self.written) :]
-
-    def go_on(self) -> None:
-        """Send what was written, until there is more to write or all is done."""
-        while self.step is None or len(self.written) == len(self.step.asks):
-            try:
-                self.step = self.job.send(None if self.step is None else self.written)
-            except StopIteration as stop:
-                self.step, self.output = None, stop.value
-                return
-            self.written = []
-            self.hook(self.step.name, None, total=len(self.step.asks), completed=0)
-
-
-def run(
-    jobs: Iterable[tuple[Job, Callable]],
-    write: Callable[[list[Ask]], list[Written]],
-    batch_size: int,
-) -> Iterator[Any]:
-    """Write the chunks of many files together.
-
-    Parameters
-    ----------
-    jobs : iterable of (job, hook)
-        Files are opened only when those that are open cannot fill a batch.
-    write : callable
-        `write` of a model, or whatever takes asks of the same length and returns as many `Written`.
-    batch_size : int
-        Chunks written at once, at most.
-
-    Yields
-    ------
-    output : object
-        What each job returned, in order.
-    """
-    jobs = iter(jobs)
-    files: list[_Open] = []  # in order
-    exhausted = False
-    while files or not exhausted:
-        while not exhausted and sum(len(file.waiting) for file in files) < batch_size:
-            opened = next(jobs, None)
-            if opened is None:
-                exhausted = True
-                break
-            files.append(_Open(*opened))
-            files[-1].go_on()
-        while files and files[0].step is None:
-            yield files.pop(0).output
-        asking = next((file for file in files if file.waiting), None)
-        if asking is None:
-            continue
-
-        batch: list[tuple[_Open, Ask]] = []
-        for file in files:
-            for ask in file.waiting[: batch_size - len(batch)]:
-                if ask.num_samples != asking.waiting[0].num_samples:
-                    break  # of a file, in order
-                batch.append((file, ask))
-        for (file, _), written in zip(batch, write([ask for _, ask in batch]), strict=True):
-            file.written.append(written)
-        for file in {id(file): file for file, _ in batch}.values():
-            file.hook(file.step.name, None, total=len(file.step.asks), completed=len(file.written))
-            file.go_on()
+        results.append(ChunkResult(turns, embed(turns, request.features)))
+    return results

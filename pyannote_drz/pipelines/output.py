@@ -13,18 +13,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..drafts import draft_of
-from .prompts import LONGEST_PROMPT, Person, join
+from ..models.encoders.campplus import EMBEDDING_DIM
+from .clustering import unit
+from .prompts import Speaker, waveform_of
 from .stitching import Turn, exclusive
 
 Track = tuple[Segment, int]
 
 
 class VoicePrompts(dict):
-    """Voices by name, to be given as `known_speakers` for another file.
+    """A few seconds of speakers by name, to be given as `known_speakers` for another file.
 
     Each is a mapping with
 
-    waveform : (1, samples) Tensor, at most 5 s of that voice
+    waveform : (1, samples) Tensor, at most 5 s of that speaker
     sample_rate : int, in Hz
     uri : str, the file it comes from
     segments : list of (start, end), seconds of that file
@@ -85,16 +87,19 @@ class Pix2SeqOutput(DiarizeOutput):
     speaker_diarization : Annotation
     exclusive_speaker_diarization : Annotation
         The same without overlap: the most probable turn has the floor.
-    speaker_embeddings : (speakers, voice_dim) array
-        Unit voice vectors in the order of `speaker_diarization.labels()`.
+    speaker_embeddings : (speakers, 192) array
+        Unit vectors in the order of `speaker_diarization.labels()`.
     confidence : dict
         (segment, track) of `speaker_diarization` -> probability of that turn.
     prompts : VoicePrompts
-        Voices by label.
+        Seconds of speakers by label.
+    scores : dict
+        Label -> name of a known speaker -> probability that they are the same.
     """
 
     confidence: dict[Track, float] = field(default_factory=dict)
     prompts: VoicePrompts = field(default_factory=VoicePrompts)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows: `speaker_diarization`, as pyannote.core draws it."""
@@ -117,44 +122,49 @@ def confidence_of(turns: list[Turn]) -> dict[Track, float]:
 
 
 def make_output(
-    turns: list[Turn], people: list[Person], names: dict[int, str], uri: str, sample_rate: int
+    turns: list[Turn],
+    speakers: list[Speaker],
+    names: dict[int, str],
+    uri: str,
+    sample_rate: int,
+    scores: dict[int, dict[str, float]] | None = None,
 ) -> Pix2SeqOutput:
     """Put together what a pipeline returns.
 
     Parameters
     ----------
     turns : list of Turn
-        Speakers are numbers of people.
-    people : list of Person
+        Speakers are numbers of `speakers`.
+    speakers : list of Speaker
     names : dict
         Number -> label, for all who have turns.
     uri : str
     sample_rate : int
         Of the model, in Hz.
+    scores : dict, optional
+        Number -> name of a known speaker -> probability.
     """
     diarization = annotate(turns, names, uri)
-    by_label = {names[person.number]: person for person in people if person.number in names}
-    vectors = [by_label[label].vector for label in diarization.labels()]
-    dims = [len(vector) for vector in vectors if vector is not None]
-    embeddings = np.zeros((len(vectors), dims[0] if dims else 0), dtype=np.float32)
-    for row, vector in enumerate(vectors):
-        if vector is not None:
-            embeddings[row] = vector / max(float(np.linalg.norm(vector)), 1e-9)
+    by_label = {names[one.number]: one for one in speakers if one.number in names}
+    labels = diarization.labels()
+    embeddings = [by_label[label].embedding[:-1] for label in labels]
+    embeddings = np.array(embeddings, dtype=np.float32).reshape(-1, EMBEDDING_DIM)
     prompts = VoicePrompts()
-    for label in diarization.labels():
-        samples = sorted(by_label[label].samples, key=lambda sample: sample.start)
-        if samples:
+    for label in labels:
+        stretches = by_label[label].stretches
+        if stretches:
             prompts[label] = {
-                "waveform": join(samples, LONGEST_PROMPT, sample_rate)[None].cpu(),
+                "waveform": waveform_of(stretches, sample_rate)[None].cpu(),
                 "sample_rate": sample_rate,
                 "uri": uri,
-                "segments": [(sample.start, sample.end) for sample in samples],
-                "confidence": float(np.mean([sample.probability for sample in samples])),
+                "segments": [(stretch.start, stretch.end) for stretch in stretches],
+                "confidence": float(np.mean([stretch.probability for stretch in stretches])),
             }
     return Pix2SeqOutput(
         speaker_diarization=diarization,
         exclusive_speaker_diarization=annotate(exclusive(turns), names, uri),
-        speaker_embeddings=embeddings,
+        speaker_embeddings=unit(embeddings),
         confidence=confidence_of(turns),
         prompts=prompts,
+        scores={names[k]: known for k, known in (scores or {}).items() if k in names},
     )

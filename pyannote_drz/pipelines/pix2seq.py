@@ -1,9 +1,10 @@
 """`Pix2SeqDiarization`: from a recording to who spoke when.
 
-    chunks > link their voices into people > prompt every chunk with its people > stitch
+    features > chunks > cluster their local speakers > stitch
 
-or, online, chunk after chunk with prompts from the past. Either way labels stay with their people
-over the file. What happens is in offline.py and online.py; this is how it is called.
+and, where two passes are asked for, shorter chunks after prompts of their speakers; or, online,
+chunk after chunk. Either way labels stay with their speakers over the file. What happens is in
+offline.py and online.py; this is how it is called.
 """
 
 from __future__ import annotations
@@ -11,40 +12,46 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 
+import torch
 from pyannote.audio.core.pipeline import Pipeline
-from pyannote.audio.pipelines.utils import PipelineModel, SpeakerDiarizationMixin, get_model
+from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin
 from pyannote.audio.utils.reproducibility import fix_reproducibility
 from pyannote.core import Annotation
 from pyannote.database import ProtocolFile
 from pyannote.metrics.diarization import GreedyDiarizationErrorRate
-from pyannote.pipeline.parameter import Integer, Uniform
+from pyannote.pipeline.parameter import Frozen, Integer, Uniform
 from rich.progress import track
 from torch import Tensor
 
 from ..audio import Audio, AudioFile
+from ..checked import shown
+from ..errors import InputError
+from ..models.encoders import Features
 from ..models.pix2seq import Pix2SeqDiarizer
+from ..sources import ModelSource, model_of
 from ..tokens import MERGE_GAP
-from .chunks import Ask, Job, Written, run, write
-from .dividing import divide
-from .enrolment import enrol
+from .batches import Job, run
+from .chunks import ChunkRequest, ChunkResult, decode_chunks
+from .enrollment import enroll, identify
 from .offline import Settings, diarize
 from .online import Stream, check_step
 from .output import Pix2SeqOutput, make_output
-from .prompts import Person
+from .stitching import Turn, clip
 
 PRETRAINED_MODEL = str(Path(__file__).parents[1] / "pretrained" / "diarizer")
 
 DEFAULTS = {
     "threshold": 0.0,
-    "activity_threshold": 0.6,
     "newcomer_bias": 0.0,
     "min_duration_off": MERGE_GAP,
-    "linking_threshold": 0.5,
-    "num_passes": 2,
+    "clustering_threshold": 0.35,
+    "num_passes": 1,
 }
+# What pipelines of before the encoders had; their values mean nothing to today's embeddings.
+FORMER = {"linking_threshold": "clustering_threshold", "activity_threshold": None}
 
 # Name -> recording of a voice.
 KnownSpeakers = Mapping[str, AudioFile]
@@ -55,8 +62,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
     Parameters
     ----------
-    model : Model, str, or dict, optional
-        A `Pix2SeqDiarizer`, as pyannote.audio's `get_model` takes it. Defaults to the packaged one.
+    model : Model, str, Path, or mapping, optional
+        A `Pix2SeqDiarizer`, or where it is, see `sources.model_of`. Defaults to the packaged one.
     context : float, optional
         Seconds heard beyond either end of what a chunk tells, at inner edges (DESIGN.md,
         section 4: 3 to 5 s).
@@ -71,22 +78,19 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     threshold : float
         Turns that are less probable are dropped: higher means fewer false alarms and more misses.
         The probability of a turn is the geometric mean of those of its three tokens.
-    activity_threshold : float
-        Turns are cut where speech is less probable by the activity head than that share of what it
-        reaches in the chunk: higher means fewer false alarms and more misses.
     newcomer_bias : float
         Log-odds added to those of a speaker who was not heard before in the chunk: higher means
         more speakers.
     min_duration_off : float
         A pause of one speaker shorter than that, in seconds, does not end a turn.
-    linking_threshold : float
-        A voice of a chunk whose cosine with everybody is lower is rather somebody else: higher
-        means more people.
+    clustering_threshold : float
+        Clusters of local speakers whose embeddings have a lower cosine are different speakers:
+        higher means more speakers.
     num_passes : int
-        1: every chunk is heard once, without prompts, and people are linked by their voices.
-        2: then the file is heard again, in chunks that leave room for prompts in their windows: the
-        best seconds of their people. Online there is one pass, with prompts from the past where
-        this is 2.
+        1: every chunk is heard once, without prompts.
+        2: then the file is written again, in chunks that leave room for prompts in their windows:
+        the best seconds of their speakers. Online there is one pass, with prompts from the past
+        where this is 2.
 
     Examples
     --------
@@ -98,14 +102,14 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
     def __init__(
         self,
-        model: PipelineModel = PRETRAINED_MODEL,
+        model: ModelSource = PRETRAINED_MODEL,
         context: float = 4.0,
         batch_size: int = 8,
         token: str | bool | None = None,
         cache_dir: Path | str | None = None,
     ):
         super().__init__()
-        self.model = get_model(model, token=token, cache_dir=cache_dir)
+        self.model = model_of(model, token=token, cache_dir=cache_dir)
         if not isinstance(self.model, Pix2SeqDiarizer):
             kind = type(self.model).__name__
             raise ValueError(f"model must be a Pix2SeqDiarizer, got {kind}.")
@@ -122,10 +126,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self._audio = Audio(sample_rate=self.model.hparams.sample_rate, mono="downmix")
 
         self.threshold = Uniform(0.0, 1.0)
-        self.activity_threshold = Uniform(0.0, 1.0)
         self.newcomer_bias = Uniform(-4.0, 4.0)
         self.min_duration_off = Uniform(0.0, 1.0)
-        self.linking_threshold = Uniform(-1.0, 1.0)
+        self.clustering_threshold = Uniform(-1.0, 1.0)
         self.num_passes = Integer(1, 2)
 
     def default_parameters(self) -> dict[str, float]:
@@ -136,9 +139,47 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         return {**DEFAULTS, **self.parameters(instantiated=True)}
 
     def instantiate(self, params: dict[str, float]) -> Pix2SeqDiarization:
-        """Set hyper-parameters; those that never were set, nor are given, have their defaults."""
+        """Set hyper-parameters; those that never were set, nor are given, have their defaults.
+
+        Raises
+        ------
+        InputError
+            There is no such hyper-parameter, or its value is outside its range.
+        """
+        params = dict(params)
+        for name in FORMER.keys() & params.keys():
+            new = FORMER[name]
+            value = params.pop(name)
+            told = "has no effect any more" if new is None else f"is called {new} now"
+            warnings.warn(f"{name} {told}.", FutureWarning, stacklevel=2)
+            if new is not None:
+                params.setdefault(new, value)
+        for name, value in params.items():
+            self._check_parameter(name, value)
         missing = set(self.parameters()) - set(self.parameters(instantiated=True)) - set(params)
         return super().instantiate({**{name: DEFAULTS[name] for name in missing}, **params})
+
+    def freeze(self, params: dict) -> Pix2SeqDiarization:
+        """Set hyper-parameters that tuning leaves as they are; raises as `instantiate` does."""
+        for name, value in params.items():
+            self._check_parameter(name, value)
+        return super().freeze(params)
+
+    def _check_parameter(self, name: str, value: object) -> None:
+        parameter = self._parameters.get(name)
+        if parameter is None:
+            known = ", ".join(self._parameters)
+            raise InputError(f"there is no hyper-parameter {shown(name)}, but {known}.")
+        if isinstance(parameter, Frozen):  # keeps its own value, which was checked
+            return
+        whole = isinstance(parameter, Integer)
+        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+            kind = "a whole number" if whole else "a number"
+            raise InputError(f"{name} must be {kind}, got {shown(value)}.")
+        if not parameter.low <= value <= parameter.high:  # nan neither
+            raise InputError(
+                f"{name} must be from {parameter.low:g} to {parameter.high:g}, got {shown(value)}."
+            )
 
     def classes(self) -> Iterator[str]:
         """SPEAKER_00, SPEAKER_01, …"""
@@ -244,31 +285,33 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         num_speakers : int, optional
             Number of speakers, when known: both of the following.
         min_speakers : int, optional
-            Where fewer are told apart, the people whose turns are least alike are split; online,
-            where labels are given at once, they are not. One warning tells when the audio does not
-            give as many.
+            Merging stops there; where chunks have fewer speakers, turns are told apart instead.
+            Online, where labels are given at once, it has no effect. One warning tells when the
+            audio does not give as many.
         max_speakers : int, optional
             Never exceeded.
         known_speakers : mapping, optional
             Name -> recording of that voice, as `file` is given: labels of the output are these
-            names where these people speak. The best 5 s of a longer recording are found. What an
-            output has as `prompts` can be given for another file.
+            names where these people speak, which is decided for the file as a whole;
+            `output.scores` tells how sure that is. Whoever speaks most in a recording is meant.
+            What an output has as `prompts` can be given for another file.
         online : bool, optional
             Hear the file as a stream, see `stream`: labels are told from the past alone.
         step, lookahead : float, optional
             See `stream`.
         hook : callable, optional
-            Called as `hook("chunks", None, file=file, total=…, completed=…)` and, with prompts,
-            `hook("prompted chunks", …)` after each batch, and with "known speakers" before where
-            there are any; as `hook("people", list of int, file=file)` when people are linked; then
-            as `hook("turns", list of Turn, file=file)` and
+            Called as `hook("features", None, file=file, total=…, completed=…)` while the file is
+            encoded, `hook("chunks", …)` and, with prompts, `hook("prompted chunks", …)` after each
+            batch, and with "known speakers" before where there are any; as
+            `hook("clustering", list of int, file=file)` when there are speakers; then as
+            `hook("turns", list of Turn, file=file)` and
             `hook("diarization", Annotation, file=file)`.
 
         Returns
         -------
         output : Pix2SeqOutput
             Speakers are named by arrival. `exclusive_speaker_diarization` has no overlap;
-            `confidence` is the probability of each turn; `prompts` are the voices found.
+            `confidence` is the probability of each turn; `prompts` are seconds of each speaker.
             While being optimized (`self.training`), the speaker diarization alone, which is what
             pyannote.pipeline's optimizer scores.
 
@@ -282,7 +325,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             file, num_speakers, min_speakers, max_speakers, known_speakers, online, step,
             lookahead, hook,
         )  # fmt: skip
-        (output,) = run([job], self.write, self.batch_size)
+        (output,) = run([job], self.decode, self.batch_size)
         return output
 
     def apply_batch(
@@ -330,7 +373,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
                 under_way.append(file)
                 yield self._job(file, **(given | file.get("pipeline_kwargs", {})))
 
-        for output in run(jobs(), self.write, self.batch_size):
+        for output in run(jobs(), self.decode, self.batch_size):
             yield under_way.pop(0), output
 
     def stream(
@@ -386,11 +429,13 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         settings = self.settings
         lookahead = self.context if lookahead is None else lookahead
         check_step(step, lookahead, settings)
-        enrolment = enrol(self._recordings(known_speakers), settings)
-        (known,) = run([(enrolment, _no_hook)], self.write, self.batch_size)
+        enrollment = enroll(self._recordings(known_speakers), settings)
+        (enrolled,) = run([(enrollment, _no_hook)], self.decode, self.batch_size)
+        taken = {one.name for one in enrolled}
+        classes = (label for label in self.classes() if label not in taken)
         return Stream(
-            blocks, sample_rate, settings, self.write, step, lookahead, known, most,
-            iter(self.classes()), uri,
+            blocks, sample_rate, settings, self.model.encoder, self.decode, step, lookahead,
+            enrolled, most, classes, uri,
         )  # fmt: skip
 
     # ---- diarization ----------------------------------------------------------------------------
@@ -399,26 +444,32 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     def settings(self) -> Settings:
         """What the parts of this pipeline need to know."""
         model = self.model
-        rate = model.hparams.sample_rate
         return Settings(
-            sample_rate=rate,
             duration=model.specifications.duration,
             context=self.context,
-            position_s=model.position_samples / rate,
-            bin_s=model.bin_samples / rate,
-            num_letters=model.vocabulary.max_speakers,
+            max_local_speakers=model.vocabulary.max_speakers,
             threshold=self.threshold,
-            activity_threshold=self.activity_threshold,
             min_duration_off=self.min_duration_off,
-            linking_threshold=self.linking_threshold,
+            clustering_threshold=self.clustering_threshold,
             num_passes=int(self.num_passes),
         )
 
-    def write(self, asks: list[Ask]) -> list[Written]:
+    def decode(self, requests: list[ChunkRequest]) -> list[ChunkResult]:
         """Write a batch of windows of the same length; every chunk of every file comes by here."""
-        return write(self.model, asks, self.newcomer_bias)
+        return decode_chunks(self.model, requests, self.newcomer_bias)
 
-    def _recordings(self, known_speakers: KnownSpeakers | None) -> dict[str, Tensor]:
+    def encode(self, waveform: Tensor, hook: Callable | None = None) -> Features:
+        """Features of a recording, (samples,) at 16 kHz, once, in half precision."""
+
+        def progress(completed: int, total: int) -> None:
+            if hook is not None:
+                hook("features", None, total=total, completed=completed)
+
+        return self.model.encoder.encode_file(waveform, torch.float16, progress)
+
+    def _recordings(
+        self, known_speakers: KnownSpeakers | None
+    ) -> dict[str, tuple[Features, Tensor]]:
         known_speakers = {} if known_speakers is None else known_speakers
         if not isinstance(known_speakers, Mapping):
             kind = type(known_speakers).__name__
@@ -427,7 +478,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         for name, recording in known_speakers.items():
             if not isinstance(name, str) or not name:
                 raise ValueError(f"a known speaker must have a name, got {name!r}.")
-            recordings[name] = self._audio(recording)[0][0]  # (samples,)
+            waveform = self._audio(recording)[0][0]  # (samples,)
+            recordings[name] = (self.encode(waveform), waveform)
         return recordings
 
     def _job(
@@ -457,14 +509,16 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
     def _offline(self, file, fewest, most, known_speakers, hook) -> Job:
         settings = self.settings
-        known = yield from enrol(self._recordings(known_speakers), settings)
-        waveform = self._audio(file)[0][0]  # (samples,)
-        people = yield from diarize(waveform, settings, known, fewest, most, hook)
-        people = divide(people, fewest)
-        hook("turns", people.turns)
-        names = self._names(people.turns, people.known, known_speakers)
-        rate = settings.sample_rate
-        return make_output(people.turns, people.known, names, file["uri"], rate)
+        enrolled = yield from enroll(self._recordings(known_speakers), settings)
+        waveform, rate = self._audio(file)
+        waveform = waveform[0]  # (samples,)
+        features = self.encode(waveform, hook)
+        turns, speakers = yield from diarize(features, waveform, settings, fewest, most, hook)
+        turns = clip(turns, 0.0, len(waveform) / rate)  # the last position may end later
+        hook("turns", turns)
+        known, scores = identify(speakers, enrolled)
+        names = self._names(turns, known, {one.name for one in enrolled})
+        return make_output(turns, speakers, names, file["uri"], rate, scores)
 
     def _online(self, file, most, known_speakers, step, lookahead, hook) -> Job:
         yield from ()  # a job, though each of its chunks waits for the one before
@@ -496,12 +550,11 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         hook("diarization", diarization)
         return diarization if self.training else output
 
-    def _names(self, turns, people: list[Person], known_speakers) -> dict[int, str]:
-        """Labels by number: names of known people, SPEAKER_00 … by arrival for all others."""
-        taken = set(known_speakers or ())
+    def _names(self, turns: list[Turn], known: dict[int, str], taken: set[str]) -> dict[int, str]:
+        """Labels by number: names of known speakers, SPEAKER_00 … by arrival for all others."""
         classes = (label for label in self.classes() if label not in taken)
         numbers = dict.fromkeys(turn.speaker for turn in turns)
-        return {n: people[n].name or next(classes) for n in numbers}
+        return {n: known.get(n) or next(classes) for n in numbers}
 
 
 def _check_numbers(num_speakers, min_speakers, max_speakers) -> tuple[int | None, int, float]:

@@ -1,12 +1,12 @@
-"""Prompts: a few seconds of every person, so that a letter means the same in every chunk.
+"""Prompts: a few seconds of every speaker, so that a local speaker is the same in every chunk.
 
-A prompt is two stretches of a person: what sounds most like everything else that is theirs, is
-long, and has nobody else speaking. They are replaced only by better ones.
+A prompt is a stretch in which nobody else speaks, that is long, and that sounds like all else that
+its speaker says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,36 +14,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..prompting import SHORTEST_PROMPT
+from ..models.encoders import Features
+from ..models.encoders.campplus import EMBEDDING_DIM
+from ..prompting import (
+    LONGEST_PROMPT,
+    POSITION_S,
+    PROMPTS_SHARE,
+    SHORTEST_PROMPT,
+    SILENCE_POSITIONS,
+    Prompts,
+    lay_out,
+)
+from .clustering import unit
+from .stitching import Turn, alone, together
 
-SILENCE_S = 0.24
-from .linking import cosines
-from .stitching import Turn, alone
-
-LONGEST_PROMPT = 5.0  # s (DESIGN.md, section 4)
-# Share of a window that is left to prompts and their silences; the chunk has the rest.
-PROMPTS_SHARE = 0.4
-# s; of silence, after which a person counts half when there are more people than letters. 3.5 %
-# of AMI's turns come after more than that of their speaker's silence (ANCHORS.md, 2.4).
+MOST_STRETCHES = 3  # of a speaker that are remembered; the first alone is prompted
+# s; of silence, after which a speaker counts half when there are more of them than local speakers.
+# 3.5 % of AMI's turns come after more than that of their speaker's silence (ANCHORS.md, 2.4).
 HALF_LIFE = 60.0
 
 
-NOT_HEARD = torch.zeros(0)  # audio that nobody needs yet
+class Stretch(NamedTuple):
+    """One speaker alone, from `start` to `end` (s) of a recording.
 
-
-class Sample(NamedTuple):
-    """One voice alone, from `start` to `end` (s) of a recording.
-
-    waveform : (samples,) Tensor, at the rate of the model
     probability : float, of the turn
-    likeness : float, cosine of the turn and of all else that this person said
+    likeness : float, cosine of the turn and of all else that this speaker said
+    features : Features, (positions, …)
+    waveform : (samples,) Tensor
     """
 
     start: float
     end: float
     probability: float
-    waveform: Tensor
-    likeness: float = 1.0
+    likeness: float
+    features: Features | None = None
+    waveform: Tensor | None = None
 
     @property
     def score(self) -> float:
@@ -51,33 +56,28 @@ class Sample(NamedTuple):
         return self.likeness * (self.end - self.start) ** 0.5
 
 
+# (start, end), in seconds of a recording -> what was heard there.
+Cut = Callable[[float, float], tuple[Features, Tensor]]
+
+
 @dataclass
-class Person:
-    """What is remembered of a person.
+class Speaker:
+    """What is known of a global speaker.
 
     number : int, from 0
     name : str or None, of those who are known beforehand
-    vector : (voice_dim,) array or None, summed voice vectors
+    embedding : (193,) array, summed as by `chunks.embed`
     speech : float, seconds heard so far
     last_heard : float, in seconds
-    samples : list of Sample, at most two, where the voice is best heard, the better one first
-    enrolled : Sample or None, of those who are known beforehand
+    stretches : list of Stretch, the best ones first
     """
 
     number: int
     name: str | None = None
-    vector: np.ndarray | None = None
+    embedding: np.ndarray = field(default_factory=lambda: np.zeros(EMBEDDING_DIM + 1))
     speech: float = 0.0
     last_heard: float = 0.0
-    samples: list[Sample] = field(default_factory=list)
-    enrolled: Sample | None = None
-
-    @property
-    def voice(self) -> list[Sample]:
-        """What the person can be prompted with: the enrolled voice alone, or what was found."""
-        if self.enrolled is not None:  # what was found may be somebody else's
-            return [self.enrolled]
-        return sorted(self.samples, key=lambda sample: sample.start)
+    stretches: list[Stretch] = field(default_factory=list)
 
 
 def middle(start: float, end: float, longest: float) -> tuple[float, float]:
@@ -87,70 +87,54 @@ def middle(start: float, end: float, longest: float) -> tuple[float, float]:
 
 
 def remember(
-    people: Sequence[Person],
-    turns: Sequence[Turn],
-    listen: Callable[[float, float], Tensor],
-    vectors: np.ndarray | None = None,
+    speakers: Sequence[Speaker], turns: Sequence[Turn], embeddings: np.ndarray, cut: Cut
 ) -> None:
-    """Take note of what people said.
+    """Take note of what speakers said.
 
     Parameters
     ----------
-    people : sequence of Person
-        By number. Their `vector` holds `vectors` already.
+    speakers : sequence of Speaker
+        By number.
     turns : sequence of Turn
-        Sorted; speakers are numbers of people.
-    listen : callable
-        (start, end), in seconds -> (samples,) Tensor.
-    vectors : (turns, voice_dim) array, optional
-        Summed voice vectors. Without them, all turns are as much alike.
+        Sorted; of these speakers.
+    embeddings : (turns, 193) array
+        See `chunks.embed`.
+    cut : callable
+        (start, end), in seconds -> features and waveform.
     """
+    for turn, embedding in zip(turns, embeddings, strict=True):
+        speaker = speakers[turn.speaker]
+        speaker.embedding = speaker.embedding + embedding
+        speaker.speech += turn.end - turn.start
+        speaker.last_heard = max(speaker.last_heard, turn.end)
     for rows in together(turns):
         for row in rows:
-            turn, person = turns[row], people[turns[row].speaker]
-            person.speech += turn.end - turn.start
-            person.last_heard = max(person.last_heard, turn.end)
-            likeness = 1.0
-            if vectors is not None:
-                rest = person.vector - vectors[row]
-                likeness = float(cosines(vectors[row : row + 1], rest[None])[0, 0])
+            turn, speaker = turns[row], speakers[turns[row].speaker]
+            rest = speaker.embedding - embeddings[row]
+            likeness = float(unit(embeddings[row, :-1]) @ unit(rest[:-1]))
+            if rest[-1] < SHORTEST_PROMPT:  # nothing to compare with
+                likeness = 1.0
             for start, end in alone(turn, [turns[other] for other in rows]):
                 if end - start >= SHORTEST_PROMPT:
                     start, end = middle(start, end, LONGEST_PROMPT)
-                    sample = Sample(start, end, turn.probability, NOT_HEARD, likeness)
-                    person.samples = _two_best(person.samples, sample, listen)
+                    _keep(speaker, Stretch(start, end, turn.probability, likeness), cut)
 
 
-def together(turns: Sequence[Turn]) -> Iterator[list[int]]:
-    """Rows of sorted turns between two moments at which nobody speaks."""
-    rows, end = [], -np.inf
-    for row, turn in enumerate(turns):
-        if rows and turn.start >= end:
-            yield rows
-            rows = []
-        rows.append(row)
-        end = max(end, turn.end)
-    if rows:
-        yield rows
-
-
-def _two_best(
-    samples: list[Sample], sample: Sample, listen: Callable[[float, float], Tensor]
-) -> list[Sample]:
-    """The two best of three, the better one first; only what stays is listened to, and copied."""
-    best = sorted([*samples, sample], key=lambda s: s.score, reverse=True)[:2]
-    return [
-        s._replace(waveform=listen(s.start, s.end).clone()) if s.waveform is NOT_HEARD else s
-        for s in best
+def _keep(speaker: Speaker, stretch: Stretch, cut: Cut) -> None:
+    """Keep the best stretches; only what stays is cut."""
+    best = sorted([*speaker.stretches, stretch], key=lambda s: s.score, reverse=True)
+    speaker.stretches = [
+        s if s.features is not None else Stretch(*s[:4], *cut(s.start, s.end))
+        for s in best[:MOST_STRETCHES]
     ]
 
 
-def choose(people: Iterable[Person], num_prompts: int, now: float) -> list[Person]:
+def choose(speakers: Iterable[Speaker], num_prompts: int, now: float) -> list[Speaker]:
     """Whom to prompt: those with most, and most recent, speech.
 
     Parameters
     ----------
-    people : iterable of Person
+    speakers : iterable of Speaker
     num_prompts : int
         At most that many.
     now : float
@@ -158,55 +142,36 @@ def choose(people: Iterable[Person], num_prompts: int, now: float) -> list[Perso
 
     Returns
     -------
-    chosen : list of Person
-        By number. Those who have never been heard alone cannot be prompted; those who are known
-        beforehand and have not been heard yet come last.
+    chosen : list of Speaker
+        By number. Those who have never been heard alone cannot be prompted.
     """
 
-    def presence(person: Person) -> float:
-        silence = max(0.0, now - person.last_heard)
-        return person.speech * 0.5 ** (silence / HALF_LIFE)
+    def presence(speaker: Speaker) -> float:
+        silence = max(0.0, now - speaker.last_heard)
+        return speaker.speech * 0.5 ** (silence / HALF_LIFE)
 
-    heard = [person for person in people if person.voice]
+    heard = [speaker for speaker in speakers if speaker.stretches]
     chosen = sorted(heard, key=presence, reverse=True)[: max(num_prompts, 0)]
-    return sorted(chosen, key=lambda person: person.number)
+    return sorted(chosen, key=lambda speaker: speaker.number)
 
 
-def cut(people: list[Person], sample_rate: int, window_s: float) -> list[Tensor]:
-    """Prompts of people; the more there are, the shorter.
+def prompts_of(speakers: list[Speaker], window_s: float) -> Prompts:
+    """What a window of so many seconds begins with; speaker k is the local speaker k.
 
-    Parameters
-    ----------
-    people : list of Person
-        Person k becomes letter k.
-    sample_rate : int
-        In Hz.
-    window_s : float
-        Of prompts and chunk, in seconds.
-
-    Returns
-    -------
-    voices : list of (samples,) Tensor
+    The more there are, the shorter are their prompts.
     """
-    share_s = PROMPTS_SHARE * window_s / max(len(people), 1)
-    longest = min(LONGEST_PROMPT, share_s - SILENCE_S)
-    return [join(person.voice, longest, sample_rate) for person in people]
+    positions = int(PROMPTS_SHARE * window_s / POSITION_S + 1e-6)
+    share = positions // max(len(speakers), 1) - SILENCE_POSITIONS
+    longest = min(int(LONGEST_PROMPT / POSITION_S), share)
+    voices = []
+    for speaker in speakers:
+        features = speaker.stretches[0].features
+        first = max(0, features.num_positions - longest) // 2
+        voices.append(features.part(first, first + longest))
+    return lay_out(voices)
 
 
-def join(samples: list[Sample], longest: float, sample_rate: int) -> Tensor:
-    """Middles of one or two samples, (samples,), `longest` seconds together."""
-    if longest < 4 * SHORTEST_PROMPT:  # too little for two
-        samples = samples[:1]
-    num_samples = int(longest * sample_rate + 1e-6)
-    # Whoever has less leaves the rest to the other.
-    lengths = [len(sample.waveform) for sample in samples]
-    share = num_samples // len(samples)
-    left = num_samples - sum(min(length, share) for length in lengths)
-    parts = []
-    for sample, length in zip(samples, lengths, strict=True):
-        keep = min(length, share)
-        if length > share:
-            keep, left = min(length, share + left), left - (min(length, share + left) - share)
-        first = (length - keep) // 2
-        parts.append(sample.waveform[first : first + keep])
-    return torch.cat(parts)
+def waveform_of(stretches: list[Stretch], sample_rate: int) -> Tensor:
+    """The best stretches one after another, (samples,), at most `LONGEST_PROMPT` together."""
+    waveform = torch.cat([stretch.waveform for stretch in stretches])
+    return waveform[: round(LONGEST_PROMPT * sample_rate)]

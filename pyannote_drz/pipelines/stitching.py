@@ -1,19 +1,19 @@
-"""From a file to chunks and back: where to listen, and how turns meet at the seams.
+"""Stitching: turns of chunks become turns of the file.
 
-    chunk 0   |============ emitted ============|····|
-    chunk 1                              |····|============ emitted ============|····|
-    chunk 2                                         (shifted left to be full) |···|== emitted ==|
-
-The dotted context is heard and written, because a voice at the edge of a chunk is hard to tell,
-but what is said of it is left to the neighbour. The seam moves to where it cuts the fewest turns;
-turns of one person that meet at a seam are one.
+The seam of two chunks, which both have heard what is around it, moves to where it cuts the fewest
+turns; turns of one speaker that meet there are one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..prompting import POSITION_S
+
+if TYPE_CHECKING:
+    from .chunks import Chunk
 
 
 class Turn(NamedTuple):
@@ -28,46 +28,6 @@ class Turn(NamedTuple):
     end: float
     speaker: int
     probability: float
-
-
-class Chunk(NamedTuple):
-    """Samples `start` to `stop` are heard, turns between `first` and `last` are emitted."""
-
-    start: int
-    stop: int
-    first: int
-    last: int
-
-
-def split(num_samples: int, duration: int, context: int, tail: int = 0) -> list[Chunk]:
-    """Cover a file with chunks.
-
-    Parameters
-    ----------
-    num_samples : int
-        In the file.
-    duration : int
-        Longest chunk, in samples.
-    context : int
-        Samples at inner edges that are heard and not emitted, less than half of `duration`.
-    tail : int, optional
-        A file that is fewer samples than this longer than a chunk is one chunk all the same.
-
-    Returns
-    -------
-    chunks : list of Chunk
-        Their emitted parts tile the file. All are of full duration, unless the file is shorter.
-    """
-    if num_samples - duration < max(tail, 1):
-        return [Chunk(0, min(num_samples, duration), 0, num_samples)]
-    chunks, emitted = [], 0
-    while emitted < num_samples:
-        start = min(max(emitted - context, 0), num_samples - duration)
-        stop = start + duration
-        last = num_samples if stop == num_samples else stop - context
-        chunks.append(Chunk(start, stop, emitted, last))
-        emitted = last
-    return chunks
 
 
 def clip(turns: Iterable[Turn], first: float, last: float) -> list[Turn]:
@@ -91,6 +51,19 @@ def alone(turn: Turn, turns: Iterable[Turn]) -> list[tuple[float, float]]:
             parts.append((start, first))
         start = max(start, last)
     return parts + [(start, turn.end)] if start < turn.end else parts
+
+
+def together(turns: Sequence[Turn]) -> Iterator[list[int]]:
+    """Rows of sorted turns between two moments at which nobody speaks."""
+    rows, end = [], float("-inf")
+    for row, turn in enumerate(turns):
+        if rows and turn.start >= end:
+            yield rows
+            rows = []
+        rows.append(row)
+        end = max(end, turn.end)
+    if rows:
+        yield rows
 
 
 def seam(left: list[Turn], right: list[Turn], nominal: float, width: float) -> float:
@@ -201,3 +174,30 @@ def exclusive(turns: Iterable[Turn]) -> list[Turn]:
             floor = max(speaking, key=lambda turn: turn.probability)
             pieces.append(floor._replace(start=start, end=end))
     return merge(pieces)
+
+
+def stitch(
+    chunks: list[Chunk], turns: list[list[Turn]], min_duration_off: float = 0.0
+) -> list[Turn]:
+    """Turns of the file: those of each chunk between two seams, merged.
+
+    Parameters
+    ----------
+    chunks : list of Chunk
+    turns : list of list of Turn
+        Of each chunk, in seconds of the file; of global speakers.
+    min_duration_off : float, optional
+        See `merge`.
+    """
+    turns = [list(some) for some in turns]
+    seams = [chunks[0].first * POSITION_S]
+    for c, (left, right) in enumerate(pairwise(chunks)):
+        both = right.start * POSITION_S, left.stop * POSITION_S
+        # Half of the context stays, whichever way the seam moves.
+        context_s = (left.stop - left.last) * POSITION_S
+        at = seam(turns[c], turns[c + 1], left.last * POSITION_S, context_s / 2)
+        turns[c], turns[c + 1] = rejoin(turns[c], turns[c + 1], at, both)
+        seams.append(at)
+    seams.append(chunks[-1].last * POSITION_S)
+    told = (clip(some, *edges) for some, edges in zip(turns, pairwise(seams), strict=True))
+    return merge((turn for some in told for turn in some), min_duration_off)

@@ -45,23 +45,49 @@ def test_centred_embeddings_have_no_mean_over_speech(features):
         torch.testing.assert_close(voices.unit[row, :, 2], centred, atol=1e-5, rtol=1e-5)
 
 
-@given(st.integers(0, 40), st.integers(0, 40))
-def test_sums_over_turns(make_features, start, stop):
+@given(st.integers(0, 40), st.integers(0, 40), st.lists(st.floats(0, 1), min_size=3, max_size=3))
+def test_sums_over_turns(make_features, start, stop, who):
+    """Of whom PyanNet hears alone, by shares of its local speakers; the rest is of anybody."""
     features = make_features(2, 40)
     start, stop = sorted((start, stop))
-    sums, alone = listen(features).between(*(torch.tensor([[x], [x]]) for x in (start, stop)))
-    weight = features.probabilities[..., 1:4].sum(-1).mean(2)[:, start:stop]  # one speaks alone
-    torch.testing.assert_close(alone[:, 0], weight.sum(1), atol=1e-5, rtol=1e-5)
+    who = torch.tensor(who) / max(1.0, sum(who))
+    sums, alone = listen(features).between(
+        *(torch.tensor([[x], [x]]) for x in (start, stop)), who.expand(2, 1, 3)
+    )
+    each = features.probabilities[..., 1:4].mean(2)[:, start:stop]  # one speaks alone
+    weight = each @ who + (1 - who.sum()) * each.sum(-1)
+    torch.testing.assert_close(alone[:, 0], weight.sum(1), atol=1e-4, rtol=1e-4)
     for kind, x in enumerate((features.short, features.long)):
         expected = (weight[..., None] * x[:, start:stop] / TYPICAL_NORM).sum(1)
-        torch.testing.assert_close(sums[:, 0, kind], expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(sums[:, 0, kind], expected, atol=1e-3, rtol=1e-3)
+
+
+def test_who_talks_over_a_turn_is_left_out(make_features):
+    """A speaks all the time, B for half of it, first after A, then over A."""
+    features = make_features(1, 20)
+    a, b = torch.randn(2, 192)
+    features.short[0, :10], features.short[0, 10:] = 14 * a, 14 * b
+    features.probabilities.zero_()
+    features.probabilities[0, :10, :, 1] = features.probabilities[0, 10:15, :, 2] = 1.0
+    features.probabilities[0, 15:, :, 4] = 1.0  # both
+    turn, nobody = (torch.tensor([[0]]), torch.tensor([[20]])), torch.zeros(1, 1, 3)
+    by_a = nobody.clone()
+    by_a[..., 0] = 1.0
+    voices = listen(features)
+    sums, alone = voices.between(*turn, by_a)
+    assert alone.item() == pytest.approx(10.0)
+    torch.testing.assert_close(sums[0, 0, 0], 10 * a, atol=1e-4, rtol=1e-4)
+    sums, alone = voices.between(*turn, nobody)  # nobody knows who: all who speak alone
+    assert alone.item() == pytest.approx(15.0)
+    torch.testing.assert_close(sums[0, 0, 0], 10 * a + 5 * b, atol=1e-4, rtol=1e-4)
 
 
 def test_turns_beyond_the_end_end_there(features):
     voices = listen(features)
-    beyond = voices.between(torch.tensor([[30]] * 2), torch.tensor([[99]] * 2))
+    who = torch.rand(2, 1, 3) / 3
+    begin, end, beyond = (torch.tensor([[at]] * 2) for at in (30, 40, 99))
     for a, b in zip(
-        beyond, voices.between(torch.tensor([[30]] * 2), torch.tensor([[40]] * 2)), strict=True
+        voices.between(begin, beyond, who), voices.between(begin, end, who), strict=True
     ):
         torch.testing.assert_close(a, b)
 
@@ -77,9 +103,14 @@ def test_similarities_to_tokens(features):
 def test_numbers_of_local_speakers_mean_nothing(features, order):
     one, other = listen(features), listen(features.permuted(order))
     torch.testing.assert_close(other.similarities(), one.similarities())
-    torch.testing.assert_close(other.sums, one.sums)
-    torch.testing.assert_close(other.alone, one.alone)
     torch.testing.assert_close(other.local[..., list(order)], one.local)
+    start, stop, who = torch.tensor([[3]] * 2), torch.tensor([[17]] * 2), torch.rand(2, 1, 3) / 3
+    renamed = torch.empty_like(who)
+    renamed[..., list(order)] = who
+    for a, b in zip(
+        other.between(start, stop, renamed), one.between(start, stop, who), strict=True
+    ):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
 def test_silence_is_like_nobody():

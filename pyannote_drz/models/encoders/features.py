@@ -10,6 +10,7 @@ Frame-wise embeddings: Cord-Landwehr et al. 2023 (arXiv 2306.00625), Palka et al
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .campplus import EMBEDDING_DIM, SAMPLE_RATE, CAMPPlus
+from .level import Level
 from .segmentation import NUM_CLASSES, NUM_LOCAL, activities, at_bins, permuted, segmentation_3
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -36,6 +38,7 @@ ROWS = 2  # encoded at once on a CPU: more do not fit its caches (DESIGN.md, sec
 # s; as long as the chunks that the transformer learns from, and what both encoders hear beyond
 # either end of what is kept. PyanNet learnt from chunks of 10 s.
 BLOCK_S, CONTEXT_S = 28.0, 2.0
+CONTEXT = round(CONTEXT_S * SAMPLE_RATE) // POSITION_SAMPLES  # positions
 
 
 class Features(NamedTuple):
@@ -163,31 +166,93 @@ class FeatureEncoder(nn.Module):
         variance = (mean(frames.square()) - average.square()).clamp(min=1e-6)
         return self.campplus.embed(average.transpose(1, 2), variance.sqrt().transpose(1, 2))
 
-    def encode_file(self, waveform: Tensor) -> Features:
-        """Encode a recording of any length, (samples,), block by block.
+    def encode_file(
+        self,
+        waveform: Tensor,
+        dtype: torch.dtype = torch.float32,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Features:
+        """Encode a recording of any length and level, block by block.
+
+        Parameters
+        ----------
+        waveform : (samples,) Tensor
+            Wherever it is, blocks of it are encoded where the encoders are.
+        dtype : torch.dtype, optional
+            Of the features: an hour of them takes 37 MB in half precision.
+        progress : callable, optional
+            Called with the number of blocks that are done, and of all.
 
         Returns
         -------
         features : Features of ceil(samples / 1280) positions
+            Where the waveform is.
         """
         block = round(BLOCK_S * SAMPLE_RATE) // POSITION_SAMPLES  # positions
-        context = round(CONTEXT_S * SAMPLE_RATE) // POSITION_SAMPLES
         num_positions = -(-len(waveform) // POSITION_SAMPLES)
-        parts: list[Features] = []
-        overlap: Features | None = None  # what the block before heard around this one's beginning
-        for start in range(0, max(num_positions, 1), block):
-            first = max(start - context, 0)
-            # A last block of little more than its context goes to the one before.
-            stop = min(start + block, num_positions)
-            last = min(stop + context, num_positions)
-            samples = waveform[first * POSITION_SAMPLES : last * POSITION_SAMPLES]
-            heard = Features(*(tensor[0] for tensor in self(samples[None])))
-            if overlap is not None:
-                length = min(overlap.num_positions, heard.num_positions)
-                heard = heard.permuted(best_order(heard.part(0, length), overlap.part(0, length)))
-            parts.append(heard.part(start - first, stop - first))
-            overlap = heard.part(max(stop - context, 0) - first, heard.num_positions)
-        return Features.join(parts)
+        num_blocks = max(1, -(-num_positions // block))
+        blocks = Blocks(self, Level(waveform))
+        features = Features.silence(num_positions).to(dtype)
+        features = Features(*(tensor.clone() for tensor in features))
+        for i in range(num_blocks):
+            start, stop = i * block, min((i + 1) * block, num_positions)
+            heard = blocks.encode(waveform, start, stop)
+            for tensor, part in zip(features, heard, strict=True):
+                tensor[start:stop] = part
+            if progress is not None:
+                progress(i + 1, num_blocks)
+        return features
+
+
+class Blocks:
+    """Parts of a recording, one after the other, so that they fit together.
+
+    Parameters
+    ----------
+    encoder : FeatureEncoder
+    level : Level
+        Of the recording.
+    """
+
+    def __init__(self, encoder: FeatureEncoder, level: Level):
+        self.encoder, self.level = encoder, level
+        self.overlap: Features | None = None  # what was heard last, and from which position on
+        self.overlap_start = 0
+
+    def encode(
+        self, waveform: Tensor, start: int, stop: int, before: int = CONTEXT, at: int = 0
+    ) -> Features:
+        """Encode positions `start` to `stop` of a recording.
+
+        Parameters
+        ----------
+        waveform : (samples,) Tensor
+            The recording, from position `at` on, with what is known of the context.
+        start, stop : int
+            Positions; where they overlap with what was encoded last, or follow it, PyanNet's local
+            speakers keep their numbers.
+        before : int, optional
+            Positions that are heard before `start`.
+        at : int, optional
+
+        Returns
+        -------
+        features : Features of stop - start positions
+        """
+        first = max(start - before, at)
+        samples = waveform[(first - at) * POSITION_SAMPLES :]
+        samples = samples[: (stop + CONTEXT - first) * POSITION_SAMPLES]
+        samples = self.level.of(samples.to(next(self.encoder.parameters()).device))
+        heard = Features(*(tensor[0].to(waveform.device) for tensor in self.encoder(samples[None])))
+        if self.overlap is not None:
+            known = self.overlap.part(max(first - self.overlap_start, 0), None)
+            length = min(known.num_positions, heard.num_positions)
+            late = max(self.overlap_start - first, 0)
+            if length > late:
+                ours, theirs = heard.part(late, length), known.part(0, length - late)
+                heard = heard.permuted(best_order(ours, theirs))
+        self.overlap, self.overlap_start = heard, first
+        return heard.part(start - first, stop - first)
 
 
 def best_order(features: Features, reference: Features) -> tuple[int, ...]:

@@ -1,0 +1,140 @@
+"""Enrollment: who of a file is somebody whose voice is known beforehand.
+
+A recording of somebody is diarized like any other; whoever speaks most in it is meant. A file is
+told apart first, and its speakers are then compared, once, with all who are enrolled: by the cosine
+of everything that either said, so that nobody is named by a single turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from ..models.encoders import Features
+from ..prompting import LONGEST_PROMPT, POSITION_S
+from .batches import Job, Step
+from .chunks import ChunkResult, embed
+from .clustering import unit
+from .offline import Settings, diarize
+from .prompts import Speaker
+from .stitching import Turn
+
+# Logistic regression of "is the same speaker" on the cosine, the logarithm of the seconds of the
+# shorter of both, and 1.
+SAME = (20.0, 0.0, -8.0)
+ACCEPT = 0.5  # probability from which a speaker is called by name
+
+
+class Enrolled(NamedTuple):
+    """Somebody known beforehand.
+
+    name : str
+    embedding : (193,) array, see `chunks.embed`
+    """
+
+    name: str
+    embedding: np.ndarray
+
+
+def enroll(
+    recordings: Mapping[str, tuple[Features, Tensor]], settings: Settings
+) -> Generator[Step, list[ChunkResult], list[Enrolled]]:
+    """Find everybody's voice in their recording.
+
+    Parameters
+    ----------
+    recordings : mapping
+        Name -> features and (samples,) waveform.
+    settings : Settings
+
+    Returns
+    -------
+    enrolled : list of Enrolled
+        In the order of `recordings`.
+
+    Raises
+    ------
+    ValueError
+        No voice is heard in a recording that is longer than a prompt.
+    """
+    once = replace(settings, num_passes=1, threshold=0.0)
+    enrolled = []
+    for name, (features, waveform) in recordings.items():
+        job = diarize(features, waveform, once, 1, float("inf"), _silent)
+        found = yield from _renamed(job, "known speakers")
+        heard = [speaker for speaker in found.speakers if speaker.stretches]
+        if heard:
+            embedding = max(heard, key=lambda speaker: speaker.speech).embedding
+        elif features.num_positions * POSITION_S <= LONGEST_PROMPT + POSITION_S:
+            # Too little to be heard as a turn; whoever gives so little means all of it.
+            whole = Turn(0.0, features.num_positions * POSITION_S, 0, 0.0)
+            (embedding,) = embed([whole], features)
+        else:
+            raise ValueError(f"no voice was heard in the recording of known speaker {name!r}.")
+        enrolled.append(Enrolled(name, embedding))
+    return enrolled
+
+
+def probabilities_of(embeddings: np.ndarray, enrolled: list[Enrolled]) -> np.ndarray:
+    """Probability that speakers are those who are enrolled, (speakers, enrolled).
+
+    Parameters
+    ----------
+    embeddings : (speakers, 193) array
+        See `chunks.embed`.
+    enrolled : list of Enrolled
+    """
+    known = np.stack([one.embedding for one in enrolled])
+    cosines = unit(embeddings[:, :-1]) @ unit(known[:, :-1]).T
+    seconds = np.minimum(embeddings[:, None, -1], known[None, :, -1])
+    a, b, c = SAME
+    return 1 / (1 + np.exp(-(a * cosines + b * np.log(seconds.clip(0.1)) + c)))
+
+
+def identify(
+    speakers: list[Speaker], enrolled: list[Enrolled]
+) -> tuple[dict[int, str], dict[int, dict[str, float]]]:
+    """Who of a file's speakers is enrolled.
+
+    Returns
+    -------
+    names : dict
+        Number of a speaker -> name, for those who are known; a name is given once.
+    scores : dict
+        Number of a speaker -> name -> probability.
+    """
+    if not speakers or not enrolled:
+        return {}, {}
+    table = probabilities_of(np.stack([speaker.embedding for speaker in speakers]), enrolled)
+    # Whoever is no match at all does not compete for a name.
+    rows, columns = linear_sum_assignment(-np.where(table >= ACCEPT, table, 0.0))
+    names = {
+        speakers[i].number: enrolled[j].name
+        for i, j in zip(rows, columns, strict=True)
+        if table[i, j] >= ACCEPT
+    }
+    scores = {
+        speaker.number: {one.name: float(p) for one, p in zip(enrolled, row, strict=True)}
+        for speaker, row in zip(speakers, table, strict=True)
+    }
+    return names, scores
+
+
+def _renamed(job: Job, name: str) -> Job:
+    """The same job; its steps have another name."""
+    results = None
+    while True:
+        try:
+            step = job.send(results)
+        except StopIteration as stop:
+            return stop.value
+        results = yield step._replace(name=name)
+
+
+def _silent(*args) -> None:
+    """No hook: a recording of somebody is not the file that is shown."""
