@@ -489,7 +489,7 @@ def test_fit(make, shards, tmp_path, kind):
             "activity.weight", "end_or_pad.weight", "blocks.2.out.weight", "audio_factors"
         } <= learning  # fmt: skip
         if kind == "empty":
-            assert "bin_key.weight" not in learning or "bin_query.weight" not in learning
+            assert "speaker.weight" not in learning
         else:
             assert {"bin_key.weight", "evidence_factors", "token_factors"} <= learning
         assert not any(name.startswith("encoder") for name in learning)
