@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from pyannote_drz.decoding import decode, transcribe
+from pyannote_drz.decoding import (
+    NEAR_BINS,
+    decode,
+    most_probable,
+    probability_of,
+    transcribe,
+)
 from pyannote_drz.models.encoders import Features
 from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
 
@@ -82,18 +88,27 @@ def memory(model, features, positions):
 
 
 def full_log_probabilities(model, memory, tokens):
-    """Of written tokens, by one forward without a cache, among what the grammar allows."""
+    """Of written tokens, by one forward without a cache, among what the grammar allows.
+
+    Of times, that it is within 0.2 s.
+    """
     batch, length = tokens.shape
-    grammar = model.vocabulary.grammar(batch, num_bins=memory.bin_keys.shape[1])
+    v = model.vocabulary
+    grammar = v.grammar(batch, num_bins=memory.bin_keys.shape[1])
+    found = torch.zeros(batch, length)
     with torch.inference_mode():
         logits = model.write(tokens, memory)[:, :-1]
-        log_probabilities = []
         for step in range(length):
-            allowed = logits[:, step].masked_fill(~grammar.mask(), -torch.inf).log_softmax(-1)
-            log_probabilities.append(allowed.gather(1, tokens[:, step, None])[:, 0])
+            allowed = logits[:, step].masked_fill(~grammar.mask(), -torch.inf).softmax(-1)
+            for row, token in enumerate(tokens[:, step].tolist()):
+                near = slice(token, token + 1)
+                if v.first_time <= token < v.first_speaker:
+                    low, high = token - NEAR_BINS, token + NEAR_BINS + 1
+                    near = slice(max(low, v.first_time), min(high, v.first_speaker))
+                found[row, step] = allowed[row, near].sum()
             grammar.advance(tokens[:, step])
     assert grammar.over
-    return torch.stack(log_probabilities, dim=1)
+    return found.log()
 
 
 def rows(model, decoded) -> list[list[tuple[int, int, int]]]:
@@ -112,12 +127,22 @@ def test_writes_something(model, memory, prompts, given):
 
 
 def test_greedy_takes_the_best(model, memory):
-    """With the first token as an example: nothing that is allowed is more probable."""
+    """With the first token as an example: no other 0.4 s are more probable, nor a bin in them."""
     decoded = decode(model, memory)
+    v = model.vocabulary
     with torch.inference_mode():
         logits = model.write(decoded.tokens[:, :0], memory)[:, 0]
-    allowed = model.vocabulary.grammar(4, num_bins=101).mask()
-    assert (logits.masked_fill(~allowed, -1e9).argmax(1) == decoded.tokens[:, 0]).all()
+    allowed = v.grammar(4, num_bins=101).mask()
+    probability = logits.masked_fill(~allowed, -torch.inf).softmax(-1)
+    for row, token in enumerate(decoded.tokens[:, 0].tolist()):
+        times = probability[row, v.times]
+        if token == v.eos:
+            assert probability[row, v.eos] >= times.sum()
+            continue
+        about = [times[max(k - NEAR_BINS, 0) : k + NEAR_BINS + 1] for k in range(len(times))]
+        best = int(torch.stack([part.sum() for part in about]).argmax())
+        first = max(best - NEAR_BINS, 0)
+        assert token - v.first_time == first + int(about[best].argmax())
 
 
 @pytest.mark.parametrize("temperature", [0.0, 3.0])
@@ -141,6 +166,23 @@ def test_what_was_written_can_be_given(model, memory):
     written = rows(model, decode(model, memory))
     first = [triplets[:2] for triplets in written]
     assert rows(model, decode(model, memory, given=given_of(model, first))) == written
+
+
+def test_a_time_and_its_neighbours_are_one_choice(make_writer):
+    """Ten bins of 0.06 beside each other beat one of 0.15; all times together beat <eos> of 0.2."""
+    v = make_writer().vocabulary
+    probability = torch.zeros(3, len(v))
+    probability[0, v.first_time + 80] = 0.15
+    probability[0, v.first_time + 20 : v.first_time + 30] = 0.06
+    probability[0, v.first_time + 24] = 0.08
+    probability[0, v.eos] = 0.2
+    probability[1, v.eos], probability[1, v.first_time + 3] = 0.6, 0.4
+    probability[2, v.first_speaker], probability[2, v.first_speaker + 1] = 0.45, 0.55
+    expected = [v.first_time + 24, v.eos, v.first_speaker + 1]
+    found = most_probable(probability, v)
+    assert found.tolist() == expected
+    told = probability_of(found, probability, v)
+    torch.testing.assert_close(told, torch.tensor([0.62, 0.6, 0.55]))
 
 
 def test_what_is_given_is_as_probable_as_the_model_says(model, memory):
@@ -257,9 +299,13 @@ def test_other_seed_other_sample(model, memory):
     assert sample(model, memory, seed=1) != sample(model, memory, seed=2)
 
 
-def test_cold_samples_are_greedy(model, memory):
-    greedy = decode(model, memory).tokens.tolist()
-    assert sample(model, memory, seed=1, temperature=1e-4) == greedy
+def test_cold_samples_are_the_most_probable_tokens(model, memory):
+    tokens = torch.tensor(sample(model, memory, seed=1, temperature=1e-4))
+    with torch.inference_mode():
+        logits = model.write(tokens[:, :0], memory)[:, 0]
+    allowed = model.vocabulary.grammar(4, num_bins=101).mask()
+    assert (logits.masked_fill(~allowed, -1e9).argmax(1) == tokens[:, 0]).all()
+    assert tokens.tolist() == sample(model, memory, seed=2, temperature=1e-4)
 
 
 def test_samples_are_grammatical(model, memory):

@@ -275,11 +275,12 @@ def test_same_conversations_for_any_layout(make, ready, shards, monkeypatch, fre
     monkeypatch.setenv("PL_GLOBAL_SEED", "1")
     num_steps, per_step = 5, 4
     source = {} if fresh_ratio == 1 else {"features": str(shards), "fresh_ratio": fresh_ratio}
+    tasks = {size: ready(make(min_duration=1.0, batch_size=size, **source)) for size in (1, 2, 4)}
 
     def steps(num_ranks: int, num_workers: int) -> list[list[tuple]]:
         found = [[] for _ in range(num_steps)]
         for rank in range(num_ranks):
-            task = ready(make(min_duration=1.0, batch_size=per_step // num_ranks, **source))
+            task = tasks[per_step // num_ranks]
             task.trainer = SimpleNamespace(world_size=num_ranks)
             monkeypatch.setattr(Pix2SeqDiarizer, "global_rank", rank)
             loader = DataLoader(TrainDataset(task), task.batch_size, num_workers=num_workers,
