@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 from .listing import list_in_pyannote_audio
+from .telemetry import report_nothing_of_ours
 
 # Folder of the packaged pipeline, for `Pipeline.from_pretrained`.
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -41,3 +42,5 @@ def __dir__() -> list[str]:
 # Be where pyannote.audio lists its own tasks and models.
 list_in_pyannote_audio("pyannote.audio.tasks", "SyntheticPix2SeqDiarization")
 list_in_pyannote_audio("pyannote.audio.models.segmentation", "Pix2SeqDiarizer")
+
+report_nothing_of_ours()

@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from pyannote.core import Segment
 from torch import Tensor
 
+from .names import uri_of
+
 AudioFile = str | Path | IOBase | Mapping
 
 
@@ -72,7 +74,7 @@ class Audio(pyannote.audio.Audio):
             If there is no such file, or if the mapping is not one of the above.
         """
         if isinstance(file, (str, Path)):
-            file = {"audio": file, "uri": Path(file).stem}
+            file = {"audio": file, "uri": uri_of(file)}
         elif isinstance(file, IOBase):
             file = {"audio": file, "uri": "stream"}
         elif not isinstance(file, Mapping):
@@ -104,7 +106,7 @@ class Audio(pyannote.audio.Audio):
                 if not Path(audio).is_file():
                     what = "is a folder" if Path(audio).is_dir() else "does not exist"
                     raise ValueError(f"audio file {str(audio)!r} {what}.")
-                known = {"uri": file.get("uri", None) or Path(audio).stem}
+                known = {"uri": file.get("uri", None) or uri_of(audio)}
             else:
                 raise ValueError(
                     f"'audio' must be a path or an open binary file, got {type(audio).__name__}."

@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pyannote_drz.audio import Audio
+from pyannote_drz.cli.border import run_command
 from pyannote_drz.cli.protocols import load_database
 from pyannote_drz.systems import Peer, Spent, pipeline_system, rttm_system
 
@@ -394,4 +395,4 @@ app = typer.Typer(add_completion=False)
 app.command()(main)
 
 if __name__ == "__main__":
-    app()
+    run_command(app, "pyannote_drz.evaluate")

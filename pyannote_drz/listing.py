@@ -5,6 +5,8 @@ whoever needs it, and our class behind the name is imported when the name is use
 """
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -20,17 +22,30 @@ def list_in_pyannote_audio(namespace: str, name: str) -> None:
     name : str
         A class that `pyannote_drz` exports.
     """
+    when_imported(namespace, partial(_add, name=name))
+
+
+def when_imported(namespace: str, change: Callable[[ModuleType], None]) -> None:
+    """Change a module, now or once it is imported.
+
+    Parameters
+    ----------
+    namespace : str
+        Of the module, such as "pyannote.audio.tasks".
+    change : callable
+        Called with the module.
+    """
     if namespace in sys.modules:
-        _add(sys.modules[namespace], name)
+        change(sys.modules[namespace])
     else:
-        sys.meta_path.insert(0, _WhenImported(namespace, name))
+        sys.meta_path.insert(0, _WhenImported(namespace, change))
 
 
 class _WhenImported(MetaPathFinder):
-    """Finds one module like Python does, and adds a name to it after it has run."""
+    """Finds one module like Python does, and changes it after it has run."""
 
-    def __init__(self, namespace: str, name: str):
-        self.namespace, self.name = namespace, name
+    def __init__(self, namespace: str, change: Callable[[ModuleType], None]):
+        self.namespace, self.change = namespace, change
 
     def find_spec(
         self, fullname: str, path: list[str] | None, target: ModuleType | None = None
@@ -42,11 +57,11 @@ class _WhenImported(MetaPathFinder):
             return spec
         run = spec.loader.exec_module
 
-        def run_and_add(module: ModuleType) -> None:
+        def run_and_change(module: ModuleType) -> None:
             run(module)
-            _add(module, self.name)
+            self.change(module)
 
-        spec.loader.exec_module = run_and_add
+        spec.loader.exec_module = run_and_change
         return spec
 
 

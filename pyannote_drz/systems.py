@@ -13,10 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 import torch
-from pyannote.audio import Pipeline
 from pyannote.core import Annotation
 from pyannote.database import ProtocolFile
-from pyannote.database.util import load_rttm
+
+from .cli.reading import load_rttm
+from .errors import InputError
+from .names import composed
+from .pipelines.packaging import load_pretrained
 
 
 def pipeline_system(path: str, device: str) -> Callable[[ProtocolFile], Annotation]:
@@ -24,18 +27,12 @@ def pipeline_system(path: str, device: str) -> Callable[[ProtocolFile], Annotati
 
     Raises
     ------
-    ValueError
-        If there is nothing at `path`.
+    InputError
+        There is no pipeline of ours at `path`.
     """
-    if not Path(path).exists():
-        raise ValueError(f"there is no pipeline in {path!r}.")
-    pipeline = Pipeline.from_pretrained(path).to(torch.device(device))
+    pipeline = load_pretrained(path).to(torch.device(device))
 
-    def diarize(file: ProtocolFile) -> Annotation:
-        output = pipeline(file)
-        return getattr(output, "speaker_diarization", output)
-
-    return diarize
+    return lambda file: pipeline(file).speaker_diarization
 
 
 def rttm_system(path: Path, uris: Iterable[str]) -> Callable[[ProtocolFile], Annotation]:
@@ -43,18 +40,18 @@ def rttm_system(path: Path, uris: Iterable[str]) -> Callable[[ProtocolFile], Ann
 
     Raises
     ------
-    ValueError
+    InputError
         If `path` has no RTTM, or knows none of `uris`. A file that it does not name is silence.
     """
     paths = sorted(path.rglob("*.rttm")) if path.is_dir() else [path]
     if not paths or not all(p.is_file() for p in paths):
-        raise ValueError(f"there is no RTTM file in {str(path)!r}.")
+        raise InputError(f"there is no RTTM file in {str(path)!r}.")
     turns = {uri: turn for p in paths for uri, turn in load_rttm(p).items()}
-    if not set(turns) & set(uris):
-        raise ValueError(
+    if not set(turns) & set(map(composed, uris)):
+        raise InputError(
             f"{str(path)!r} has no turn for any file to score; it knows {sorted(turns)[:3]}."
         )
-    return lambda file: turns.get(file["uri"], Annotation(uri=file["uri"]))
+    return lambda file: turns.get(composed(file["uri"]), Annotation(uri=file["uri"]))
 
 
 class Spent(NamedTuple):
@@ -98,7 +95,7 @@ class Peer:
     def __init__(self, command: str):
         self.command = shlex.split(command)
         if not self.command:
-            raise ValueError("the peer's command is empty.")
+            raise InputError("the peer's command is empty.")
         with tempfile.TemporaryDirectory() as folder:
             silence = Path(folder) / "silence.wav"
             soundfile.write(silence, np.zeros(16000, np.float32), 16000)
@@ -113,16 +110,16 @@ class Peer:
                 [*self.command, *map(str, paths)], capture_output=True, text=True, check=True
             )
         except OSError as error:
-            raise ValueError(f"the peer's command {command!r} cannot be run: {error}") from error
+            raise InputError(f"the peer's command {command!r} cannot be run: {error}") from error
         except subprocess.CalledProcessError as error:
             said = (error.stderr.strip().splitlines() or ["it says nothing"])[-1]
-            raise ValueError(
+            raise InputError(
                 f"the peer's command {command!r} failed (status {error.returncode}): {said}"
             ) from error
         spent = Spent.now() - began
         lines = [line for line in done.stdout.splitlines() if line.startswith("SPEAKER ")]
         if done.stdout.strip() and not lines:
-            raise ValueError(
+            raise InputError(
                 f"the peer's command {command!r} prints no RTTM: {done.stdout.split()[0]!r}."
             )
         if not lines:  # nobody speaks
@@ -150,7 +147,7 @@ class Peer:
         stems = [Path(file["audio"]).stem for file in files]
         twice = [stem for stem, count in Counter(stems).items() if count > 1]
         if twice:
-            raise ValueError(f"a peer tells files apart by stem, and several are {twice[0]!r}.")
+            raise InputError(f"a peer tells files apart by stem, and several are {twice[0]!r}.")
         turns, spent = self._run([Path(file["audio"]) for file in files])
         answers = [turns.get(s, Annotation(uri=f["uri"])) for s, f in zip(stems, files)]
         spent -= self.start

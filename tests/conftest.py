@@ -26,6 +26,86 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def encoder():
+    """Both frozen encoders: built once, as they never change."""
+    from pyannote_drz.models.encoders import FeatureEncoder
+
+    return FeatureEncoder()
+
+
+@pytest.fixture(scope="session")
+def sample():
+    """pyannote.audio's own recording, 30 s of a telephone call, (samples,) Tensor."""
+    import pyannote.audio
+    import soundfile
+    import torch
+
+    path = Path(pyannote.audio.__file__).parent / "sample" / "sample.wav"
+    return torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+
+
+@pytest.fixture(scope="session")
+def make_features():
+    """`make_features(batch, positions, seed)`: as if somebody were heard, without encoders.
+
+    PyanNet's classes change every 0.4 s, and so does the voice.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    from pyannote_drz.models.encoders import Features
+
+    def make(batch: int, positions: int, seed: int = 0) -> Features:
+        generator = torch.Generator().manual_seed(seed)
+        piece = torch.arange(positions) // 5
+        num_pieces = int(piece[-1]) + 1
+
+        def noise(*shape: int) -> torch.Tensor:
+            return torch.randn(batch, *shape, generator=generator)
+
+        logits = 3 * noise(num_pieces, 7)[:, piece, None] + noise(positions, 4, 7)
+        short, long = (
+            F.normalize(noise(num_pieces, 192)[:, piece] + 0.5 * noise(positions, 192), dim=-1)
+            for _ in range(2)
+        )
+        return Features(logits.softmax(-1), 14 * short, 14 * long)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_model(encoder):
+    """`make_model()`: a small model whose weights are large enough for everything to matter."""
+    import torch
+    from pyannote.audio.core.task import Problem, Resolution, Specifications
+
+    from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
+
+    def make(duration: float = 30.0, num_speakers: int = 8, seed: int = 0, **arguments):
+        torch.manual_seed(seed)
+        arguments = {"dim": 32, "num_layers": 3, "num_heads": 4, **arguments}
+        model = Pix2SeqDiarizer(**arguments)
+        model.encoder = encoder
+        model.specifications = Specifications(
+            problem=Problem.MULTI_LABEL_CLASSIFICATION,
+            resolution=Resolution.FRAME,
+            duration=duration,
+            classes=list("ABCDEFGH"[:num_speakers]),
+            permutation_invariant=True,
+        )
+        model.build()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad and parameter.ndim >= 2:
+                    parameter.normal_(std=parameter[0].numel() ** -0.5)
+                elif parameter.requires_grad:
+                    parameter += 0.3 * torch.randn(parameter.shape)
+        return model.eval()
+
+    return make
+
+
 @pytest.fixture(autouse=True)
 def no_seed_of_others(monkeypatch):
     """Lightning leaves the seed of a run in the environment, where the next test would find it."""

@@ -56,7 +56,7 @@ def test_plot_of_nobody(tmp_path):
 
 
 def test_packaged_model(tmp_path, capsys):
-    if not (pyannote_drz.PRETRAINED / "diarizer" / "pytorch_model.bin").is_file():
+    if not (pyannote_drz.PRETRAINED / "diarizer" / "model.safetensors").is_file():
         pytest.skip("the packaged weights are not there yet")
     demo.main(into=tmp_path)
     assert "diarization error rate" in capsys.readouterr().out

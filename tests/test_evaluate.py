@@ -135,7 +135,7 @@ def test_unknown_names_are_refused(loaded):
         evaluate.protocol_files("AMIExcerpts.SpeakerDiarization.only_words", "test")
     with pytest.raises(ValueError, match="got 'dev'"):
         evaluate.protocol_files("AMIExcerpts.SpeakerDiarization.only_words", "dev")
-    with pytest.raises(ValueError, match="no pipeline in '/no/such'"):
+    with pytest.raises(ValueError, match="'/no/such' is no folder of a pipeline"):
         evaluate.pipeline_system("/no/such", "cpu")
 
 

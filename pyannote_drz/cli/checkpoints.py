@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from ..drafts import draft_of
 
 LAST = "last.ckpt"
 BEST = "best.ckpt"
@@ -45,6 +49,20 @@ def checkpoint_to_resume(resume: str | None, folder: Path) -> Path | None:
     return Path(resume)
 
 
+class DurableCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are on the disk, all of them, before they take their place.
+
+    Lightning writes to TMPDIR and moves: where that is another disk, to move is to copy, and who is
+    killed then leaves half a checkpoint in the place of the one before.
+    """
+
+    def save_checkpoint(self, checkpoint: dict, path: Path | str, storage_options=None) -> None:
+        """Write a checkpoint of the trainer."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with draft_of(path, durable=True) as part:
+            torch.save(checkpoint, part)
+
+
 class LastCheckpoint(Checkpoint):
     """Write `last.ckpt` after every validation and epoch, every few minutes and when interrupted.
 
@@ -68,7 +86,6 @@ class LastCheckpoint(Checkpoint):
         self.every_s = float("inf") if minutes is None else 60 * minutes
 
     def _save(self, trainer: Trainer) -> None:
-        # Lightning writes to a temporary file and renames it.
         if trainer.sanity_checking or trainer.fast_dev_run:
             return
         self.saved_at = time.monotonic()

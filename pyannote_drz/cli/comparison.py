@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyannote.core import Annotation, Segment, Timeline
-from pyannote.database.util import load_rttm
 from pyannote.metrics.diarization import DiarizationErrorRate
 from pyannote.metrics.errors.identification import IdentificationErrorAnalysis
+
+from ..errors import InputError, one_line
+from .reading import READERS, from_rttm, read_annotations
 
 KINDS = ("missed detection", "false alarm", "confusion")
 
@@ -91,14 +93,17 @@ def compare(reference: Annotation, hypothesis: Annotation, duration: float) -> C
 
 
 def load_references(path: Path) -> dict[str, Annotation]:
-    """References of an RTTM file, by uri.
+    """References of a file that `prepare` reads, by uri; of any other extension, of an RTTM.
 
     Raises
     ------
-    ValueError
-        There is no such file, or it is no RTTM.
+    InputError
+        There is no such file, or it is not what its extension says: the line is told.
     """
+    kind = path.suffix[1:] if path.suffix.lower() in READERS else "rttm"
     try:
-        return load_rttm(path)
-    except Exception as error:  # pandas has many
-        raise ValueError(f"cannot read reference '{path}' as RTTM: {error}") from error
+        return read_annotations(path, otherwise=from_rttm)
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"cannot read reference '{path}' as {kind.upper()}: {one_line(error)}"
+        ) from error

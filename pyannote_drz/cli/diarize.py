@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -15,7 +16,11 @@ from typer import Argument, Option
 
 import pyannote_drz
 
-from ..drafts import draft_of
+from ..errors import InputError, one_line
+from ..names import composed, uri_of, uris_of
+from ..outputs import check_outputs, write_output
+from .border import DEBUG
+from .channels import check_channels, diarize_channels, read_channels
 
 if TYPE_CHECKING:  # what takes seconds to import is imported by the functions that need it
     import numpy as np
@@ -47,7 +52,8 @@ def diarize(
         Option(help="HTML to write, to see and hear; with several files, a folder of them."),
     ] = None,
     reference: Annotated[
-        Path | None, Option(help="RTTM to compare with, beside which errors are shown.")
+        Path | None,
+        Option(help="Labels to compare with, RTTM or what `prepare` reads: errors are shown."),
     ] = None,
     known: Annotated[
         list[str] | None,
@@ -60,6 +66,14 @@ def diarize(
         Path | None, Option(help="Folder of a pipeline. Defaults to the packaged one.")
     ] = None,
     device: Annotated[str, Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    channels: Annotated[
+        str,
+        Option(metavar="mix|each|N", help="Mixed, each heard by itself, or one, from 1 up."),
+    ] = "mix",
+    overwrite: Annotated[
+        bool, Option("--overwrite", help="Replace files that are there, whoever wrote them.")
+    ] = False,
+    quiet: Annotated[bool, Option("--quiet", help="Tell errors only.")] = False,
 ) -> None:
     """Tell who speaks when in recordings.
 
@@ -70,24 +84,36 @@ def diarize(
     if not formats and (out is not None or (plot is None and report is None)):
         formats = ["rttm"]
     wanted = Wanted(formats, out, plot, report, len(files) > 1)
-    check_places(files, wanted)
+    uris = uris_of(files)
+    check_places(wanted)
+    heard_channels = check_channels(channels)
+    voices = named(known or [])
+    folder = pyannote_drz.PRETRAINED if pipeline is None else pipeline
+    inputs = [*files, reference, *voices.values(), *files_of(folder)]
+    outputs = [place for uri in uris for place in places(uri, wanted).values()]
+    check_outputs(outputs, inputs, overwrite)
     from .comparison import load_references
 
     references = None if reference is None else load_references(reference)
-    diarizer = load_pipeline(pyannote_drz.PRETRAINED if pipeline is None else pipeline, device)
+    diarizer = load_pipeline(folder, device)
     options = {
         "num_speakers": speakers,
         "min_speakers": min_speakers,
         "max_speakers": max_speakers,
     }
     diarizer.set_num_speakers(**options)  # tells at once if they contradict each other
-    options["known_speakers"] = load_known(known or [])
+    options["known_speakers"] = load_known(voices)
+    tell = silence if quiet else say
     failed = 0
     for file in files:
         try:
-            write_all(*listen(file, diarizer, options, references), wanted)
-        except (ValueError, OSError) as error:
-            say(f"pyannote-drz: {' '.join(str(error).split())}")
+            write_all(*listen(file, diarizer, options, references, heard_channels, tell), wanted)
+        except BrokenPipeError:  # nobody reads any more
+            raise
+        except Exception as error:  # of one file: the others are heard all the same
+            if DEBUG in sys.argv:
+                raise
+            say(f"pyannote-drz: {about(file, error)}")
             failed += 1
     if failed:
         raise typer.Exit(1)
@@ -106,35 +132,47 @@ class Wanted(NamedTuple):
     several: bool  # files; then plot and report are folders
 
 
-def check_places(files: list[Path], wanted: Wanted) -> None:
+def places(uri: str, wanted: Wanted) -> dict[str, Path]:
+    """Where what is wanted of a recording is written: by format, and "plot" and "report"."""
+    from .formats import FORMATS
+
+    found = {}
+    if wanted.out is not None:
+        found = {name: wanted.out / f"{uri}.{FORMATS[name][0]}" for name in wanted.formats}
+    for kind, place, extension in (
+        ("plot", wanted.plot, "png"),
+        ("report", wanted.report, "html"),
+    ):
+        if place is not None:
+            found[kind] = place / f"{uri}.{extension}" if wanted.several else place
+    return found
+
+
+def check_places(wanted: Wanted) -> None:
     """Tell what cannot be written, before anything is heard.
 
     Raises
     ------
-    ValueError
+    InputError
     """
     from .formats import NAMES_ITS_FILE
 
     if wanted.out is None and len(wanted.formats) > 1:
         told = " and ".join(f"--{name}" for name in wanted.formats)
-        raise ValueError(f"{told} cannot both be printed: --out FOLDER takes them as files.")
+        raise InputError(f"{told} cannot both be printed: --out FOLDER takes them as files.")
     if wanted.out is None and wanted.several and set(wanted.formats) - set(NAMES_ITS_FILE):
-        raise ValueError(
+        raise InputError(
             f"--{wanted.formats[0]} does not name its recording: several need --out FOLDER."
         )
-    stems = [file.stem for file in files]
-    doubles = [str(file) for file in files if stems.count(file.stem) > 1]
-    if doubles and (wanted.out or wanted.plot or wanted.report):
-        raise ValueError(f"{' and '.join(doubles)} would be written to the same file.")
     for place, extension in ((wanted.plot, ".png"), (wanted.report, ".html")):
         if place is None:
             continue
         if wanted.several and (place.suffix == extension or place.is_file()):
-            raise ValueError(f"with several files, '{place}' must be a folder.")
+            raise InputError(f"with several files, '{place}' must be a folder.")
         if not wanted.several and (place.suffix.lower() != extension or place.is_dir()):
-            raise ValueError(f"'{place}' must be the name of a {extension[1:].upper()} file.")
+            raise InputError(f"'{place}' must be the name of a {extension[1:].upper()} file.")
     if wanted.out is not None and wanted.out.is_file():
-        raise ValueError(f"--out must be a folder, and '{wanted.out}' is a file.")
+        raise InputError(f"--out must be a folder, and '{wanted.out}' is a file.")
 
 
 def load_pipeline(folder: Path, device: str) -> Pix2SeqDiarization:
@@ -142,47 +180,61 @@ def load_pipeline(folder: Path, device: str) -> Pix2SeqDiarization:
 
     Raises
     ------
-    ValueError
+    InputError
         There is no such folder, its pipeline is another, or there is no such device.
     """
     import torch
-    from pyannote.audio import Pipeline
 
-    from ..pipelines.pix2seq import Pix2SeqDiarization
+    from ..pipelines.packaging import load_pretrained
 
-    if not (folder / "config.yaml").is_file():
-        raise ValueError(f"'{folder}' is no folder of a pipeline: it has no config.yaml.")
-    pipeline = Pipeline.from_pretrained(folder)
-    if not isinstance(pipeline, Pix2SeqDiarization):
-        kind = type(pipeline).__name__
-        raise ValueError(f"'{folder}' holds a {kind}, not a Pix2SeqDiarization.")
+    pipeline = load_pretrained(folder)
     try:
         return pipeline.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:  # what torch says where there is none
-        raise ValueError(f"--device {device}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"--device {device}: {str(error).splitlines()[0]}") from error
 
 
-def load_known(known: list[str]) -> dict[str, dict]:
+def named(known: list[str]) -> dict[str, Path]:
+    """Paths of known speakers' recordings, by name.
+
+    Raises
+    ------
+    InputError
+        Something is not NAME=WAV, or a name comes twice.
+    """
+    paths: dict[str, Path] = {}
+    for told in known:
+        name, _, path = told.partition("=")
+        name = composed(name.strip())
+        if not (name.isprintable() and name and path):
+            raise InputError(f"--known must be NAME=WAV, not {told!r}.")
+        if name in paths:
+            raise InputError(f"--known names {name!r} twice.")
+        paths[name] = Path(path)
+    return paths
+
+
+def load_known(paths: dict[str, Path]) -> dict[str, dict]:
     """Recordings of known speakers, by name.
 
     Raises
     ------
-    ValueError
-        Something is not NAME=WAV, a name comes twice, or a recording cannot be read.
+    InputError
+        One cannot be read.
     """
     from ..audio import Audio
 
     audio = Audio(sample_rate=SAMPLE_RATE, mono="downmix")
     recordings = {}
-    for told in known:
-        name, _, path = told.partition("=")
-        if not (name.isprintable() and name.strip() and path):
-            raise ValueError(f"--known must be NAME=WAV, not {told!r}.")
-        if name in recordings:
-            raise ValueError(f"--known names {name!r} twice.")
+    for name, path in paths.items():
         waveform, sample_rate = audio(path)
         recordings[name] = {"waveform": waveform, "sample_rate": sample_rate}
     return recordings
+
+
+def files_of(pipeline: Path) -> list[Path]:
+    """Files of a pipeline's folder."""
+    return [path for path in pipeline.glob("**/*") if path.is_file()]
 
 
 # ---- what is done -------------------------------------------------------------------------------
@@ -193,6 +245,8 @@ def listen(
     pipeline: Pix2SeqDiarization,
     options: dict,
     references: dict[str, Annotation] | None,
+    channels: str | int,
+    tell: Callable[[str], None],
 ) -> tuple[Diarized, np.ndarray, Comparison | None]:
     """Read a recording, diarize it, and compare it with its reference.
 
@@ -204,36 +258,37 @@ def listen(
 
     Raises
     ------
-    ValueError
+    InputError
         It cannot be read, or has no reference.
     """
-    from ..audio import Audio
     from .comparison import compare
     from .formats import Diarized
 
-    uri = file.stem
+    uri = uri_of(file)
     if references is not None and uri not in references:
         known = ", ".join(sorted(references)) or "nothing"
-        raise ValueError(f"there is no reference of '{uri}', only of {known}.")
-    waveform, _ = Audio(sample_rate=SAMPLE_RATE, mono="downmix")(file)  # (1, samples)
-    duration = waveform.shape[1] / SAMPLE_RATE
-    heard = {"waveform": waveform, "sample_rate": SAMPLE_RATE, "uri": uri}
-    begun = time.monotonic()
+        raise InputError(f"there is no reference of '{uri}', only of {known}.")
     with warnings.catch_warnings(record=True) as noticed, progress(file.name) as hook:
-        output = pipeline(heard, hook=hook, **options)
-    took = time.monotonic() - begun
+        waveform = read_channels(file, channels, SAMPLE_RATE)  # (channels heard apart, samples)
+        duration = waveform.shape[1] / SAMPLE_RATE
+        begun = time.monotonic()
+        output = diarize_channels(
+            partial(pipeline, hook=hook, **options), waveform, SAMPLE_RATE, uri
+        )
+        took = time.monotonic() - begun
     for warning in noticed:
-        say(f"{file}: {warning.message}")
+        tell(f"{file}: {warning.message}")
     diarization = output.speaker_diarization
-    say(
+    tell(
         f"{file}: speakers: {len(diarization.labels())}, turns: {len(diarization)}, "
         f"{duration:.1f} s heard in {took:.1f} s"
     )
     comparison = None
     if references is not None:
         comparison = compare(references[uri], diarization, duration)
-        say(f"{file}: {comparison}")
-    return Diarized(file, uri, duration, output), waveform[0].numpy(), comparison
+        tell(f"{file}: {comparison}")
+    shown = waveform[0] if len(waveform) == 1 else waveform.mean(dim=0)
+    return Diarized(file, uri, duration, output), shown.numpy(), comparison
 
 
 @contextmanager
@@ -259,33 +314,34 @@ def write_all(
     """Write or print all that is wanted of a recording; nothing before all of it is made."""
     from .formats import FORMATS
 
-    uri = diarized.uri
     texts = {name: FORMATS[name][1](diarized) for name in wanted.formats}
     contents: dict[Path, bytes] = {}
-    if wanted.out is not None:
-        for name, text in texts.items():
-            contents[wanted.out / f"{uri}.{FORMATS[name][0]}"] = text.encode()
-    if wanted.plot is not None:
-        from .plot import draw
+    for kind, path in places(diarized.uri, wanted).items():
+        if kind == "plot":
+            from .plot import draw
 
-        path = wanted.plot / f"{uri}.png" if wanted.several else wanted.plot
-        contents[path] = draw(diarized, waveform, comparison)
-    if wanted.report is not None:
-        from .report import make_report
+            contents[path] = draw(diarized, waveform, comparison)
+        elif kind == "report":
+            from .report import make_report
 
-        path = wanted.report / f"{uri}.html" if wanted.several else wanted.report
-        contents[path] = make_report(diarized, waveform, SAMPLE_RATE, comparison).encode()
+            page = make_report(diarized, waveform, SAMPLE_RATE, comparison)
+            contents[path] = page.encode("utf-8", "backslashreplace")
+        else:
+            contents[path] = texts[kind].encode("utf-8", "backslashreplace")
     for path, content in contents.items():
-        write(path, content)
+        write_output(path, content)
     if wanted.out is None:
         print("".join(texts.values()), end="", flush=True)
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file, all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with draft_of(path) as part:
-        part.write_bytes(content)
+def about(file: Path, error: Exception) -> str:
+    """What went wrong, in one line that names the file."""
+    told = one_line(error)
+    return told if str(file) in told or uri_of(file) in told else f"'{file}': {told}"
+
+
+def silence(line: str) -> None:
+    """What `--quiet` does not tell."""
 
 
 def say(line: str) -> None:

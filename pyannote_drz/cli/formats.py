@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 from praatio import textgrid
 from pyannote.core import Annotation, Segment
 
+from ..names import field_of
 from ..pipelines.output import Pix2SeqOutput
 
 
@@ -32,18 +32,12 @@ class Diarized(NamedTuple):
 def rttm_of(annotation: Annotation, uri: str) -> str:
     """NIST's RTTM, written by pyannote.core, to milliseconds.
 
-    Its columns are separated by spaces: those in names become underscores.
-
-    Raises
-    ------
-    ValueError
-        Two speakers' names would become the same.
+    Its columns are separated by spaces: those in names become %20, see names.py.
     """
-    names = {label: _no_space(label) for label in annotation.labels()}
-    if len(set(names.values())) < len(names):
-        raise ValueError(f"RTTM has no spaces, and without them two of {sorted(names)} are one.")
-    annotation = annotation.rename_labels(mapping=names)
-    annotation.uri = _no_space(uri)
+    annotation = annotation.rename_labels(
+        mapping={label: field_of(str(label)) for label in annotation.labels()}
+    )
+    annotation.uri = field_of(uri)
     return annotation.to_rttm()
 
 
@@ -65,7 +59,7 @@ def to_json(diarized: Diarized) -> str:
         "duration": round(diarized.duration, 3),
         "speakers": output.speaker_diarization.labels(),
     }
-    return json.dumps(about | content, ensure_ascii=False) + "\n"
+    return json.dumps(about | content, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_srt(diarized: Diarized) -> str:
@@ -118,10 +112,6 @@ NAMES_ITS_FILE = ("rttm", "json")
 
 def _tracks(diarized: Diarized):
     return diarized.output.speaker_diarization.itertracks(yield_label=True)
-
-
-def _no_space(name: str) -> str:
-    return re.sub(r"\s", "_", name)
 
 
 def clock(seconds: float) -> str:

@@ -1,9 +1,11 @@
 """`pyannote-drz`: commands around the diarizer, one file each."""
 
-import sys
+from typing import Annotated
 
 import typer
+from typer import Option
 
+from .border import run_command
 from .diarize import diarize
 from .prepare import prepare
 from .simulate import simulate
@@ -21,16 +23,15 @@ app.command()(simulate)
 
 
 @app.callback()
-def callback() -> None:  # with it, a single command is still called by its name
+def callback(
+    debug: Annotated[bool, Option("--debug", help="Show where an error happened.")] = False,
+) -> None:  # border.py takes --debug from anywhere; here it is told
     pass
 
 
 def run() -> None:
     """Run a command; what is wrong with its input is told in one sentence."""
-    try:
-        app()
-    except (ValueError, OSError) as error:
-        sys.exit(f"pyannote-drz: {' '.join(str(error).split())}")
+    run_command(app, "pyannote-drz")
 
 
 if __name__ == "__main__":

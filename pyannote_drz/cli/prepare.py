@@ -4,18 +4,23 @@ OUT/
 database.yml              protocol NAME.SpeakerDiarization.Own; audio stays where it is
 train.lst development.lst
 rttm/URI.rttm             turns, whatever format they came in
+audio/URI.wav             links to recordings whose names a list could not have, see names.py
 uem/URI.uem               what of a recording is annotated: all, where no UEM says otherwise
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from typer import Argument, Option
+
+from ..errors import InputError, one_line
+from ..names import field_of, uri_of
 
 if TYPE_CHECKING:  # what takes seconds to import is imported by the functions that need it
     from pyannote.core import Annotation, Timeline
@@ -27,6 +32,8 @@ SLACK_S = 0.5  # a last turn may outlast its recording by that much, and is cut:
 # More "people" in one recording are words, or labels of something else; of the corpora that
 # diarization is scored on, VoxConverse has the most: 21 in one recording (arXiv:2007.01216).
 MOST_PEOPLE = 30
+# What pyannote.database takes for placeholders and patterns in paths.
+PATTERN = re.compile(r"[{}*]")
 
 
 def prepare(
@@ -67,14 +74,18 @@ def prepare(
     out = (folder / "protocol" if out is None else out).expanduser().resolve()
     name = database_name(folder) if name is None else name
     if name != database_name(Path(name)):
-        raise ValueError(f"--name must be letters, digits, '-' and '_', not '{name}'.")
+        raise InputError(f"--name must be letters, digits, '-' and '_', not '{name}'.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"'{out}' is there already: remove it, or choose another --out.")
+        raise InputError(f"'{out}' is there already: remove it, or choose another --out.")
+    if found := PATTERN.search(str(out)):
+        raise InputError(
+            f"'{out}' holds '{found[0]}', a pattern to database.yml: choose another --out."
+        )
     recordings, problems, notes = find(folder, out)
     for line in notes + problems:
         say(line)
     if problems and not skip_bad:
-        raise ValueError(
+        raise InputError(
             f"nothing was written, because of {len(problems)} problems above: repair them, or "
             f"leave these files out with --skip-bad."
         )
@@ -123,8 +134,7 @@ def find(folder: Path, out: Path) -> tuple[list[Recording], list[str], list[str]
     problems, notes : list of str
         What is wrong, and what was put right; a line each.
     """
-    from pyannote.database.util import load_uem
-
+    from .columns import read_uem
     from .reading import READERS, read_annotations
 
     problems, notes = [], []
@@ -132,31 +142,31 @@ def find(folder: Path, out: Path) -> tuple[list[Recording], list[str], list[str]
     audio: dict[str, list[Path]] = {}
     for path in paths:
         if path.suffix.lower() in AUDIO:
-            audio.setdefault(path.stem, []).append(path)
+            audio.setdefault(uri_of(path), []).append(path)
     labels: dict[str, list[tuple[Path, Annotation]]] = {}
     annotated: dict[str, Timeline] = {}
     for path in paths:
         kind = path.suffix.lower()
         if kind == ".uem":
             try:
-                annotated.update(load_uem(path))
-            except ValueError as error:
-                problems.append(f"'{path}' is no UEM: {error}")
+                annotated.update(read_uem(path))
+            except (ValueError, OSError) as error:
+                problems.append(one_line(error))
         if kind not in READERS or (
-            kind in COMMON and path.stem not in audio and not manifest(path)
+            kind in COMMON and uri_of(path) not in audio and not manifest(path)
         ):
             continue
         try:
             found = read_annotations(path)
         except (ValueError, OSError) as error:
-            problems.append(str(error))
+            problems.append(one_line(error))
             continue
         if not any(found.values()):
             problems.append(f"'{path}' holds no turn.")
-        if len(found) == 1 and path.stem in audio and not set(found) & set(audio):
+        if len(found) == 1 and uri_of(path) in audio and not set(found) & set(audio):
             [(uri, annotation)] = found.items()
-            notes.append(f"'{path}' calls its recording '{uri}': taken for '{path.stem}'.")
-            found = {path.stem: annotation}
+            notes.append(f"'{path}' calls its recording '{uri}': taken for '{uri_of(path)}'.")
+            found = {uri_of(path): annotation}
         for uri, annotation in found.items():
             there = [other.rename_tracks() for _, other in labels.get(uri, [])]
             if annotation and annotation.rename_tracks() not in there:  # said once is enough
@@ -168,7 +178,7 @@ def find(folder: Path, out: Path) -> tuple[list[Recording], list[str], list[str]
         try:
             recording, note = check(uri, same, labels.get(uri, []), annotated.get(uri))
         except (ValueError, OSError) as error:
-            problems.append(str(error))
+            problems.append(one_line(error))
         else:
             recordings.append(recording)
             notes += note
@@ -191,33 +201,29 @@ def check(
 
     Raises
     ------
-    ValueError
+    InputError
         It is not fit.
     """
-    import soundfile
     from pyannote.core import Segment, Timeline
+
+    from ..audio import Audio
 
     path = audio[0]
     if len(audio) > 1:
-        raise ValueError(f"two recordings are called '{uri}': {audio[0]} and {audio[1]}.")
-    if any(c.isspace() for c in uri):
-        raise ValueError(f"'{path}' has a space in its name, which RTTM and lists cannot have.")
+        raise InputError(f"two recordings are called '{uri}': {audio[0]} and {audio[1]}.")
     if not labels:
-        raise ValueError(f"nothing tells who speaks in '{path}'.")
+        raise InputError(f"nothing tells who speaks in '{path}'.")
     if len(labels) > 1:
-        raise ValueError(f"both '{labels[0][0]}' and '{labels[1][0]}' tell who speaks in '{uri}'.")
+        raise InputError(f"both '{labels[0][0]}' and '{labels[1][0]}' tell who speaks in '{uri}'.")
     try:
-        about = soundfile.info(path)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"'{path}' cannot be read: {error}") from error
-    duration_s = about.frames / about.samplerate
-    if not duration_s:
-        raise ValueError(f"'{path}' is empty.")
-
+        duration_s = Audio().get_duration(path)
+    except ValueError as error:
+        said = "is empty" if "no sample" in str(error) else f"cannot be read: {one_line(error)}"
+        raise InputError(f"'{path}' {said.rstrip('.')}.") from error
     [(source, annotation)] = labels
     whole, extent, notes = Segment(0, duration_s), annotation.get_timeline().extent(), []
     if extent.end > duration_s + SLACK_S:
-        raise ValueError(
+        raise InputError(
             f"'{source}' has turns until {extent.end:.1f} s, and '{path}' ends at "
             f"{duration_s:.1f} s."
         )
@@ -227,13 +233,13 @@ def check(
     annotation = annotation.crop(whole).support()
     people = annotation.labels()
     if len(people) > MOST_PEOPLE:
-        raise ValueError(
+        raise InputError(
             f"'{source}' names {len(people)} people, such as {people[0]!r} and {people[1]!r}: are "
             f"these names?"
         )
     annotated = Timeline([whole]) if annotated is None else annotated.support().crop(whole)
     if not annotation.crop(annotated):
-        raise ValueError(f"nobody speaks in the part of '{path}' that is annotated.")
+        raise InputError(f"nobody speaks in the part of '{path}' that is annotated.")
     return Recording(uri, path, duration_s, annotation, annotated), notes
 
 
@@ -245,14 +251,14 @@ def split(recordings: list[Recording], development: float, seed: int) -> dict[st
 
     Raises
     ------
-    ValueError
+    InputError
         There are too few.
     """
     import numpy as np
 
     needed = 2 if development else 1
     if len(recordings) < needed:
-        raise ValueError(
+        raise InputError(
             f"{len(recordings)} recordings are left, and it takes {needed}: cut a long one in two."
         )
     count = max(1, round(development * len(recordings))) if development else 0
@@ -276,15 +282,35 @@ def write_protocol(
         for part in ("rttm", "uem"):
             (draft / part).mkdir(parents=True)
         for uri, _, _, annotation, annotated in recordings:
-            text(draft / "rttm" / f"{uri}.rttm", rttm_of(annotation, uri))
-            lines = [f"{uri} 1 {start:.6f} {end:.6f}\n" for start, end in annotated]
-            text(draft / "uem" / f"{uri}.uem", "".join(lines))
+            name_there = field_of(uri)
+            text(draft / "rttm" / f"{name_there}.rttm", rttm_of(annotation, uri))
+            lines = [f"{name_there} 1 {start:.6f} {end:.6f}\n" for start, end in annotated]
+            text(draft / "uem" / f"{name_there}.uem", "".join(lines))
+        for recording in recordings:
+            if is_linked(recording):
+                link(recording, draft / "audio", out / "audio")
         for subset, uris in subsets.items():
-            text(draft / f"{subset}.lst", "".join(f"{uri}\n" for uri in uris))
+            text(draft / f"{subset}.lst", "".join(f"{field_of(uri)}\n" for uri in uris))
         text(draft / "database.yml", database_yml(out, folder, name, recordings, subsets))
         draft.replace(out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def is_linked(recording: Recording) -> bool:
+    """Whether a protocol could not name the recording where it is."""
+    path = recording.path
+    return field_of(recording.uri) != path.stem or bool(PATTERN.search(str(path)))
+
+
+def link(recording: Recording, folder: Path, later: Path) -> None:
+    """Link a recording into a folder that will be called `later`; copy it where links are not."""
+    folder.mkdir(exist_ok=True)
+    there = folder / f"{field_of(recording.uri)}{recording.path.suffix}"
+    try:
+        there.symlink_to(os.path.relpath(recording.path, later))
+    except OSError:  # Windows asks for a permission
+        shutil.copyfile(recording.path, there)
 
 
 def database_yml(
@@ -294,10 +320,11 @@ def database_yml(
     import yaml
 
     inside = folder in out.parents
-    audio = {
-        f"{os.path.relpath(path.parent, out) if inside else path.parent}/{{uri}}{path.suffix}"
-        for path in (recording.path for recording in recordings)
-    }
+    audio = set()
+    for recording in recordings:
+        path = recording.path
+        place = os.path.relpath(path.parent, out) if inside else path.parent
+        audio.add(f"{'audio' if is_linked(recording) else place}/{{uri}}{path.suffix}")
     files = {"annotation": "rttm/{uri}.rttm", "annotated": "uem/{uri}.uem"}
     protocol = {
         "scope": "database",

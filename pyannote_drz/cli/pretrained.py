@@ -7,77 +7,50 @@ model=Pretrained model.checkpoint=pyannote/segmentation-3.0   from huggingface.c
 
 from __future__ import annotations
 
-import pickle
-import re
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from pyannote.audio import Model
 from pyannote.audio.core.task import Task
-from pyannote.audio.utils.hf_hub import AssetFileName, download_from_hf_hub
+from torch import Tensor
 
-WEIGHTS = AssetFileName.Model.value  # pytorch_model.bin
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/model
+from ..errors import InputError
+from ..pickled import class_of, read_checkpoint
+from ..sources import find_model
+from ..weights import check_finite, find_class, read_description, read_tensors
 
 
-def find_weights(checkpoint: str | Path) -> Path:
-    """File with the weights that `checkpoint` names.
+class Trained(NamedTuple):
+    """What a trained model is made of.
 
-    Parameters
-    ----------
-    checkpoint : str or Path
-        A file; a folder with `pytorch_model.bin`, or with one subfolder that has it, as pipeline
-        folders have; or the name of a model on huggingface.co.
+    kind : type of Model
+    hyper_parameters : dict
+    tensors : dict of str to Tensor; of a checkpoint, with those of its loss
+    """
+
+    kind: type[Model]
+    hyper_parameters: dict
+    tensors: dict[str, Tensor]
+
+
+def load(path: Path) -> Trained:
+    """Read what `find_model` found; nothing that it holds is run.
 
     Raises
     ------
-    FileNotFoundError
-        There is no such file, folder or model.
-    ValueError
-        The folder holds several models.
+    InputError
+        It is no model, it was altered, or its weights are not finite.
     """
-    path = Path(checkpoint).expanduser()
-    if path.is_file():
-        return path
     if path.is_dir():
-        found = sorted(path.glob(WEIGHTS)) or sorted(path.glob(f"*/{WEIGHTS}"))
-        if not found:
-            raise FileNotFoundError(f"model.checkpoint={checkpoint}: the folder has no {WEIGHTS}.")
-        if len(found) > 1:
-            folders = ", ".join(str(file.parent) for file in found)
-            raise ValueError(f"model.checkpoint={checkpoint} has several models: {folders}.")
-        return found[0]
-    if HUB_NAME.fullmatch(str(checkpoint)) and path.suffix not in (".ckpt", ".bin"):
-        try:
-            return Path(download_from_hf_hub(str(checkpoint), AssetFileName.Model))
-        except Exception as error:  # no network, no such model, no permission: many types
-            raise FileNotFoundError(
-                f"model.checkpoint={checkpoint}: there is no such file, and huggingface.co gave "
-                f"none ({type(error).__name__})."
-            ) from error
-    raise FileNotFoundError(f"model.checkpoint={checkpoint}: there is no such checkpoint.")
-
-
-def load(path: Path) -> dict:
-    """Content of a checkpoint. It holds objects of pyannote.audio: only load what you trust.
-
-    Raises
-    ------
-    ValueError
-        The file is no checkpoint of pyannote.audio.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=False)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(f"model.checkpoint={path} is no checkpoint: {error}") from error
-    for key in ("state_dict", "pyannote.audio", "hyper_parameters"):
-        if not isinstance(content, dict) or key not in content:
-            raise ValueError(f"model.checkpoint={path} is no checkpoint: it has no {key!r}.")
-    return content
+        description = read_description(path)
+        tensors = read_tensors(path, description)
+        return Trained(find_class(description.kind), description.hyper_parameters, tensors)
+    content = read_checkpoint(path)
+    check_finite(content["state_dict"], f"'{path}'")
+    return Trained(class_of(content), content["hyper_parameters"], content["state_dict"])
 
 
 def pretrained(
@@ -91,7 +64,7 @@ def pretrained(
     Parameters
     ----------
     checkpoint : str or Path
-        See `find_weights`.
+        See `sources.find_model`.
     hyper_parameters : mapping, optional
         Those of the model to change: dropout, for example.
     task : Task, optional
@@ -102,21 +75,17 @@ def pretrained(
 
     Raises
     ------
-    FileNotFoundError
-        There is no such checkpoint.
-    ValueError
-        It is no checkpoint of pyannote.audio, or its model has no such hyper-parameters.
+    InputError
+        There is no such checkpoint, it is none, or its model has no such hyper-parameters.
     """
-    content = load(find_weights(checkpoint))
-    architecture = content["pyannote.audio"]["architecture"]
-    kind = getattr(import_module(architecture["module"]), architecture["class"])
-    known, changes = dict(content["hyper_parameters"]), dict(hyper_parameters or {})
+    trained = load(find_model(checkpoint))
+    known, changes = trained.hyper_parameters, dict(hyper_parameters or {})
     if unknown := sorted(set(changes) - set(known)):
-        raise ValueError(
-            f"model.hyper_parameters: {kind.__name__} has no {', '.join(unknown)}, "
+        raise InputError(
+            f"model.hyper_parameters: {trained.kind.__name__} has no {', '.join(unknown)}, "
             f"but {', '.join(sorted(known))}."
         )
-    return kind(**{**known, **changes}, task=task)
+    return trained.kind(**{**known, **changes}, task=task)
 
 
 class InitialWeights(Callback):
@@ -128,21 +97,21 @@ class InitialWeights(Callback):
     Parameters
     ----------
     checkpoint : str or Path
-        See `find_weights`.
+        See `sources.find_model`.
     """
 
     def __init__(self, checkpoint: str | Path):
-        self.path = find_weights(checkpoint)
+        self.path = find_model(checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Replace weights.
 
         Raises
         ------
-        ValueError
+        InputError
             They do not fit: a hyper-parameter has changed that layers depend on.
         """
-        theirs, ours = load(self.path)["state_dict"], pl_module.state_dict()
+        theirs, ours = load(self.path).tensors, pl_module.state_dict()
         same = {
             name: weights
             for name, weights in theirs.items()
@@ -152,7 +121,7 @@ class InitialWeights(Callback):
         depends = tuple(f"{name}." for name in pl_module.task_dependent) + ("loss_func.",)
         for name in sorted((set(theirs) | set(ours)) - set(same)):
             if not name.startswith(depends):
-                raise ValueError(
+                raise InputError(
                     f"model.checkpoint={self.path} does not fit the model: {name} is "
                     f"{_shape(theirs, name)} there and {_shape(ours, name)} here."
                 )

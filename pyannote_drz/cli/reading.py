@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
@@ -17,19 +17,26 @@ from praatio import textgrid
 from pyannote.core import Annotation, Segment
 from pympi import Elan
 
+from ..errors import InputError, one_line
+from ..names import composed, name_of, uri_of
 from ..simulation.turns import MERGE_GAP_S
+from .columns import lines_of, rttm_fields
 
 Turn = tuple[float, float, str]  # start, end in seconds, who
+Reader = Callable[[Path], dict[str, Annotation]]
 
 
-def read_annotations(path: Path) -> dict[str, Annotation]:
+def read_annotations(path: Path, otherwise: Reader | None = None) -> dict[str, Annotation]:
     """Who speaks when, according to a file of any format in `READERS`.
 
-    Turns of no length are left out: they are marks, no speech.
+    Turns of no length are left out: they are marks, no speech. Turns of one person that overlap or
+    touch are one.
 
     Parameters
     ----------
     path : Path
+    otherwise : callable, optional
+        Reads files of other extensions; without it they are refused.
 
     Returns
     -------
@@ -38,37 +45,47 @@ def read_annotations(path: Path) -> dict[str, Annotation]:
 
     Raises
     ------
-    ValueError
+    InputError
         The file is of no such format, or not what its name says; the sentence tells the line.
     OSError
         It cannot be opened.
     """
-    reader = READERS.get(path.suffix.lower())
+    reader = READERS.get(path.suffix.lower(), otherwise)
     if reader is None:
-        raise ValueError(f"'{path}' is none of {', '.join(READERS)}.")
+        raise InputError(f"'{path}' is none of {', '.join(READERS)}.")
+    if path.exists() and not path.is_file() and not path.is_fifo():
+        raise InputError(f"'{path}' is no file.")
     try:
         return reader(path)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"'{path}' is no text in UTF-8.") from error
+    except UnicodeError as error:
+        raise InputError(f"'{path}' is no text in UTF-8 or UTF-16.") from error
+    except RecursionError as error:
+        raise InputError(f"'{path}' is nested too deeply.") from error
     except ValueError as error:
-        raise ValueError(f"'{path}': {error}") from error
+        raise InputError(f"'{path}': {one_line(error)}") from error
+
+
+def load_rttm(path: Path | str) -> dict[str, Annotation]:
+    """Who speaks when according to RTTM, whatever the file is called; see `read_annotations`."""
+    return read_annotations(Path(path), otherwise=from_rttm)
 
 
 def from_rttm(path: Path) -> dict[str, Annotation]:
     """NIST's RTTM; lines of other types than SPEAKER say nothing about turns.
 
-    pyannote.database reads it too, but takes bad lines for no lines.
+    pyannote.database reads it too, but takes bad lines for no lines, and where a name holds spaces
+    one column for another.
     """
     turns: dict[str, list[Turn]] = {}
-    for number, line in enumerate(_lines(path), 1):
-        fields = line.split()
-        if not fields or fields[0] != "SPEAKER":
+    for number, line in enumerate(lines_of(path), 1):
+        if line.split(None, 1)[:1] != ["SPEAKER"]:
             continue
         try:
-            uri, start, length, name = fields[1], float(fields[3]), float(fields[4]), fields[7]
-        except (IndexError, ValueError):
-            raise ValueError(f"line {number} is not RTTM: '{line}'.") from None
-        turns.setdefault(uri, []).append((start, start + length, name))
+            uri, start, length, name = rttm_fields(line)
+            turn = _checked(float(start), float(start) + float(length), name_of(name))
+        except ValueError as error:
+            raise ValueError(f"line {number} is not RTTM: '{line:.120}' ({error}).") from None
+        turns.setdefault(name_of(uri), []).append(turn)
     return {uri: _annotate(of_uri, uri) for uri, of_uri in turns.items()}
 
 
@@ -78,17 +95,19 @@ def from_audacity(path: Path) -> dict[str, Annotation]:
     Lines that begin with a backslash hold a label's frequencies.
     """
     turns = []
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(lines_of(path), 1):
         if not line.strip() or line.startswith("\\"):
             continue
         try:
             start, end, name = line.split("\t", 2)
-            turns.append((float(start), float(end), name))
-        except ValueError:
+            turns.append(_checked(_decimal(start), _decimal(end), name))
+        except ValueError as error:
+            why = "" if "unpack" in str(error) or "float" in str(error) else f" ({error})"
             raise ValueError(
-                f"line {number} is no label of Audacity (start, end, name, tabs between): '{line}'."
+                f"line {number} is no label of Audacity (start, end, name, tabs between){why}: "
+                f"'{line:.120}'."
             ) from None
-    return {path.stem: _annotate(turns, path.stem)}
+    return {uri_of(path): _annotate(turns, uri_of(path))}
 
 
 def from_textgrid(path: Path) -> dict[str, Annotation]:
@@ -108,7 +127,7 @@ def from_textgrid(path: Path) -> dict[str, Annotation]:
         for start, end, label in tier.entries
         if label.strip()
     ]
-    return {path.stem: _annotate(turns, path.stem)}
+    return {uri_of(path): _annotate(turns, uri_of(path))}
 
 
 def from_elan(path: Path) -> dict[str, Annotation]:
@@ -133,7 +152,7 @@ def from_elan(path: Path) -> dict[str, Annotation]:
             (begin_ms / 1000, end_ms / 1000, name)
             for begin_ms, end_ms, *_ in document.get_annotation_data_for_tier(tier)
         ]
-    return {path.stem: _annotate(turns, path.stem)}
+    return {uri_of(path): _annotate(turns, uri_of(path))}
 
 
 # ---- JSON: ours, WhisperX, NeMo -----------------------------------------------------------------
@@ -156,18 +175,18 @@ def _json_turns(content: object, path: Path) -> tuple[str, list[Turn]]:
         raise ValueError(f"it holds no turns, but {content!r:.40}.")
     try:
         if "diarization" in content:  # ours, or `DiarizeOutput.serialize` of pyannote.audio
-            uri = str(content.get("uri") or path.stem)
+            uri = str(content.get("uri") or uri_of(path))
             return uri, [_turn(turn) for turn in content["diarization"]]
         if "segments" in content:
-            return path.stem, list(_whisperx_turns(content["segments"]))
+            return uri_of(path), list(_whisperx_turns(content["segments"]))
         if "audio_filepath" in content:
-            return Path(content["audio_filepath"]).stem, _manifest_turns(content, path)
+            return uri_of(content["audio_filepath"]), _manifest_turns(content, path)
         if "words" in content:  # NeMo's diarization with speech recognition
-            uri = str(content.get("session_id") or path.stem)
+            uri = str(content.get("session_id") or uri_of(path))
             return uri, list(_join_words(content["words"]))
     except KeyError as error:
         raise ValueError(f"a turn lacks {error}.") from error
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, OverflowError, IndexError) as error:
         raise ValueError(f"something stands where a turn should: {error}.") from error
     raise ValueError(
         f"it is JSON of nobody known (pyannote_drz, pyannote.audio, WhisperX, NeMo): it has "
@@ -227,14 +246,15 @@ def _speaker(part: Mapping) -> object:
 
 
 def _json_values(path: Path) -> list:
-    text = "\n".join(_lines(path))
+    lines = lines_of(path)
+    text = "\n".join(lines)
     try:
         return [json.loads(text)]
     except json.JSONDecodeError as error:
         if "Extra data" not in error.msg:
             raise ValueError(f"line {error.lineno} is no JSON: {error.msg}.") from None
     values = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 values.append(json.loads(line))
@@ -246,26 +266,47 @@ def _json_values(path: Path) -> list:
 # ---- common -------------------------------------------------------------------------------------
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8-sig").splitlines()  # with or without Windows' mark
+def _decimal(number: str) -> float:
+    """A number of seconds; Audacity in some countries writes 1,5."""
+    return float(number.replace(",", ".") if number.count(",") == 1 else number)
 
 
-def _annotate(turns: Iterable[Turn], uri: str) -> Annotation:
-    """Turns as pyannote has them.
+def _checked(start: float, end: float, name: str) -> Turn:
+    """A turn.
 
     Raises
     ------
     ValueError
-        A turn begins before the recording, ends before it begins, or is nobody's.
+        It begins before the recording, ends before it begins, or is nobody's.
     """
+    name = composed(name.strip())
+    if not (0 <= start <= end and math.isfinite(end)):
+        raise ValueError(f"{start:g} s to {end:g} s ({name}) is no stretch of a recording.")
+    if not name:
+        raise ValueError(f"nobody speaks from {start:g} s to {end:g} s: the name is empty.")
+    return start, end, name
+
+
+def _annotate(turns: Iterable[Turn], uri: str) -> Annotation:
+    """Turns as pyannote has them, those of one person that overlap or touch joined.
+
+    Raises
+    ------
+    ValueError
+        See `_checked`.
+    """
+    spoken: dict[str, list[Turn]] = {}
+    for turn in sorted(_checked(*turn) for turn in turns):
+        start, end, name = turn
+        of_name = spoken.setdefault(name, [])
+        if of_name and start <= of_name[-1][1]:
+            of_name[-1] = (of_name[-1][0], max(end, of_name[-1][1]), name)
+        elif end > start:  # turns of no length are marks
+            of_name.append(turn)
     annotation = Annotation(uri=uri)
-    for track, (start, end, name) in enumerate(turns):
-        name = name.strip()
-        if not (0 <= start <= end and math.isfinite(end)):
-            raise ValueError(f"{start:g} s to {end:g} s ({name}) is no stretch of a recording.")
-        if not name:
-            raise ValueError(f"nobody speaks from {start:g} s to {end:g} s: the name is empty.")
-        annotation[Segment(start, end), track] = name  # which leaves out turns of no length
+    joined = sorted(turn for of_name in spoken.values() for turn in of_name)
+    for track, (start, end, name) in enumerate(joined):
+        annotation[Segment(start, end), track] = name
     return annotation
 
 

@@ -36,9 +36,11 @@ from torch_audiomentations.utils.config import from_dict
 
 from ..audio import Audio
 from ..models.pix2seq import Pix2SeqDiarizer
+from ..pickled import load_checkpoint
 from ..pipelines.packaging import save_pretrained
+from ..telemetry import send_nothing
 from .averaging import ExponentialMovingAverage
-from .checkpoints import BEST, LAST, LastCheckpoint, checkpoint_to_resume
+from .checkpoints import BEST, LAST, DurableCheckpoints, LastCheckpoint, checkpoint_to_resume
 from .pretrained import InitialWeights, pretrained
 from .processes import allow_unused_weights, refuse_sweep
 from .progress import ProgressLines
@@ -263,6 +265,7 @@ def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
         logger=False if cfg.logger is None else make(cfg.logger)(),
         enable_progress_bar=sys.stdout.isatty() if show_bar is None else show_bar,
         max_steps=max_steps(cfg.trainer),
+        plugins=DurableCheckpoints(),
     )
     refuse_sweep(trainer)
     if trainer.is_global_zero:
@@ -293,7 +296,7 @@ def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
 def write_pipeline(checkpoint: Path, folder: Path) -> Path:
     """Make a folder for `Pipeline.from_pretrained` of a checkpoint of ours."""
     # Without the classifier of training voices, which no pipeline needs.
-    model = Model.from_pretrained(checkpoint, strict=False)
+    model = load_checkpoint(checkpoint)
     context_s = CONTEXT_SHARE * model.specifications.duration
     return save_pretrained(model, folder, params={}, context=context_s)
 
@@ -314,6 +317,9 @@ def one_sentence(error: Exception) -> str:
     if isinstance(error, (ValueError, OSError, MisconfigurationException)):
         return words
     return f"{type(error).__name__}: {words}"
+
+
+send_nothing()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="config")

@@ -142,7 +142,9 @@ class Pix2SeqDiarizer(Model):
         self.bin_query = nn.Linear(dim, dim)
         self.last_edge = nn.Parameter(torch.zeros(dim))  # audio state after the last position
         self.end_or_pad = nn.Linear(dim, 2)
-        self.apply(self._initialize)
+        for name, module in self.named_children():
+            if name != "encoder":  # which has learnt
+                module.apply(self._initialize)
         self.voice_score.start_from_cosines()
 
     def _first_factors(self, num_similarities: int) -> Tensor:
@@ -162,8 +164,6 @@ class Pix2SeqDiarizer(Model):
             nn.init.normal_(module.weight, std=0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, FeatureEncoder):
-            return
         elif isinstance(module, Block):
             for layer in (module.out, module.down):
                 nn.init.normal_(layer.weight, std=0.02 / (2 * self.hparams.num_layers) ** 0.5)
@@ -358,26 +358,27 @@ class Pix2SeqDiarizer(Model):
         """
         starts, ends, speakers = self._turns(tokens)
         voices, per = memory.voices, BINS_PER_POSITION
-        sums = voices.sums.new_zeros(len(tokens), len(rows), *voices.sums.shape[2:])
+        sums = voices.sums.new_zeros(len(tokens), len(rows), *voices.sums.shape[3:])
         who = voices.local.new_zeros(len(tokens), len(rows), voices.local.shape[-1])
         turn, kind = (rows - 1) // 3, rows % 3  # of <diarize>: -1, 0
-        is_start, is_end, is_speaker = kind == 1, kind == 2, (kind == 0) & (rows > 0)
+        about, is_start, is_end = rows > 0, kind == 1, kind == 2
+        who[:, about] = memory.evidence.who_starts(starts[:, turn[about]])
         if is_start.any():
             begin = starts[:, turn[is_start]] // per
-            sums[:, is_start] = voices.between(begin, begin + START_POSITIONS)[0]
+            sums[:, is_start] = voices.between(begin, begin + START_POSITIONS, who[:, is_start])[0]
         if is_end.any():
             begin, end = starts[:, turn[is_end]] // per, -(-ends[:, turn[is_end]] // per)
-            sums[:, is_end] = voices.between(begin, end)[0]
+            sums[:, is_end] = voices.between(begin, end, who[:, is_end])[0]
+        is_speaker = (kind == 0) & about
         if is_speaker.any():
             num_turns = speakers.shape[1]
             begin, end = starts[:, :num_turns] // per, -(-ends[:, :num_turns] // per)
-            turns, _ = voices.between(begin, end)  # (batch, turns, 3, 192)
+            whose = memory.evidence.who_starts(starts[:, :num_turns])
+            turns, _ = voices.between(begin, end, whose)  # (batch, turns, 3, 192)
             now = turn[is_speaker]
             before = torch.arange(num_turns, device=tokens.device) <= now[:, None]
             same = (speakers[:, now, None] == speakers[:, None]) & before  # (batch, K, turns)
             sums[:, is_speaker] = torch.einsum("bkt,btnd->bknd", same.to(turns.dtype), turns)
-        about = rows > 0
-        who[:, about] = memory.evidence.who_starts(starts[:, turn[about]])
         return F.normalize(sums, dim=-1, eps=1e-4), who
 
     def _speaker_logits(self, tokens: Tensor, memory: Memory, turn: Tensor) -> Tensor:
@@ -387,8 +388,8 @@ class Pix2SeqDiarizer(Model):
         num_turns = ends.shape[1]
         position_s = POSITION_SAMPLES / SAMPLE_RATE
         begin, end = starts[:, :num_turns] // BINS_PER_POSITION, -(-ends // BINS_PER_POSITION)
-        sums, alone = memory.voices.between(begin, end)  # (batch, turns, 3, 192), (batch, turns)
         who = memory.evidence.who_starts(starts[:, :num_turns])  # (batch, turns, 3)
+        sums, alone = memory.voices.between(begin, end, who)
 
         speakers = F.pad(speakers, (0, num_turns - speakers.shape[1]), value=-1)[:, :num_turns]
         is_by = speakers[..., None] == torch.arange(v.max_speakers, device=tokens.device)

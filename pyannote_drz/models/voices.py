@@ -32,9 +32,10 @@ class Voices(NamedTuple):
     """Embeddings of a chunk.
 
     unit : (batch, positions, 3, 192) Tensor
-    sums : (batch, positions + 1, 3, 192) Tensor
-        Cumulated over positions, weighted by the probability that one person speaks alone.
-    alone : (batch, positions + 1) Tensor
+    sums : (batch, positions + 1, 4, 3, 192) Tensor
+        Cumulated over positions, weighted by the probability that each of PyanNet's local speakers
+        speaks alone, and in the last row, that anybody does.
+    alone : (batch, positions + 1, 4) Tensor
         Those weights, cumulated.
     local : (batch, positions, 3) Tensor
         Activities of PyanNet's local speakers.
@@ -62,28 +63,46 @@ class Voices(NamedTuple):
         same = who @ self.local.transpose(1, 2)
         return torch.cat([cosines, same[:, None]], dim=1)
 
-    def between(self, start: Tensor, stop: Tensor) -> tuple[Tensor, Tensor]:
-        """Summed embeddings (batch, K, 3, 192) and weights (batch, K) of positions start..stop."""
+    def between(self, start: Tensor, stop: Tensor, who: Tensor) -> tuple[Tensor, Tensor]:
+        """What is heard of somebody who speaks from one position to another, (batch, K) each.
+
+        Parameters
+        ----------
+        start, stop : (batch, K) Tensors
+        who : (batch, K, 3) Tensor
+            Shares of the local speakers, who is somebody among others: whoever talks over them is
+            left out. What they leave is anybody who speaks alone.
+
+        Returns
+        -------
+        sums : (batch, K, 3, 192) Tensor
+            Summed embeddings.
+        weights : (batch, K) Tensor
+            In positions.
+        """
         last = self.alone.shape[1] - 1
         start, stop = start.clamp(0, last), stop.clamp(0, last)
         rows = torch.arange(len(start), device=start.device)[:, None]
+        shares = torch.cat([who, 1 - who.sum(-1, keepdim=True)], dim=-1)  # (batch, K, 4)
         sums = self.sums[rows, stop] - self.sums[rows, start]
-        return sums, self.alone.gather(1, stop) - self.alone.gather(1, start)
+        weights = self.alone[rows, stop] - self.alone[rows, start]
+        return torch.einsum("bkl,bklnd->bknd", shares, sums), (shares * weights).sum(-1)
 
 
 def voices_of(features: Features, local: Tensor) -> Voices:
     """Embeddings of a batch of chunks; `local` is (batch, positions, 3)."""
     probabilities = features.probabilities.float().mean(2)  # (batch, positions, 7)
-    nobody, alone = probabilities[..., 0], probabilities[..., 1 : 1 + NUM_LOCAL].sum(-1)
+    nobody, each = probabilities[..., 0], probabilities[..., 1 : 1 + NUM_LOCAL]
+    alone = torch.cat([each, each.sum(-1, keepdim=True)], dim=-1)  # (batch, positions, 4)
     speech = (1 - nobody)[..., None]
     short, long = (x.float() / TYPICAL_NORM for x in (features.short, features.long))
     mean = (speech * long).sum(1, keepdim=True) / speech.sum(1, keepdim=True).clamp(min=1)
     kinds = torch.stack([short, long, long - mean], dim=2)  # (batch, positions, 3, 192)
-    sums = (alone[..., None, None] * kinds).cumsum(1)
+    sums = (alone[..., None, None] * kinds[:, :, None]).cumsum(1)
     return Voices(
         unit=F.normalize(kinds, dim=-1, eps=1e-4),
-        sums=F.pad(sums, (0, 0, 0, 0, 1, 0)),
-        alone=F.pad(alone.cumsum(1), (1, 0)),
+        sums=F.pad(sums, (0, 0, 0, 0, 0, 0, 1, 0)),
+        alone=F.pad(alone.cumsum(1), (0, 0, 1, 0)),
         local=local,
     )
 

@@ -12,23 +12,26 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 
 import torch
 from pyannote.audio.core.pipeline import Pipeline
-from pyannote.audio.pipelines.utils import PipelineModel, SpeakerDiarizationMixin, get_model
+from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin
 from pyannote.audio.utils.reproducibility import fix_reproducibility
 from pyannote.core import Annotation
 from pyannote.database import ProtocolFile
 from pyannote.metrics.diarization import GreedyDiarizationErrorRate
-from pyannote.pipeline.parameter import Integer, Uniform
+from pyannote.pipeline.parameter import Frozen, Integer, Uniform
 from rich.progress import track
 from torch import Tensor
 
 from ..audio import Audio, AudioFile
+from ..checked import shown
+from ..errors import InputError
 from ..models.encoders import Features
 from ..models.pix2seq import Pix2SeqDiarizer
+from ..sources import ModelSource, model_of
 from ..tokens import MERGE_GAP
 from .batches import Job, run
 from .chunks import ChunkRequest, ChunkResult, decode_chunks
@@ -59,8 +62,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
     Parameters
     ----------
-    model : Model, str, or dict, optional
-        A `Pix2SeqDiarizer`, as pyannote.audio's `get_model` takes it. Defaults to the packaged one.
+    model : Model, str, Path, or mapping, optional
+        A `Pix2SeqDiarizer`, or where it is, see `sources.model_of`. Defaults to the packaged one.
     context : float, optional
         Seconds heard beyond either end of what a chunk tells, at inner edges (DESIGN.md,
         section 4: 3 to 5 s).
@@ -99,14 +102,14 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
     def __init__(
         self,
-        model: PipelineModel = PRETRAINED_MODEL,
+        model: ModelSource = PRETRAINED_MODEL,
         context: float = 4.0,
         batch_size: int = 8,
         token: str | bool | None = None,
         cache_dir: Path | str | None = None,
     ):
         super().__init__()
-        self.model = get_model(model, token=token, cache_dir=cache_dir)
+        self.model = model_of(model, token=token, cache_dir=cache_dir)
         if not isinstance(self.model, Pix2SeqDiarizer):
             kind = type(self.model).__name__
             raise ValueError(f"model must be a Pix2SeqDiarizer, got {kind}.")
@@ -136,7 +139,13 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         return {**DEFAULTS, **self.parameters(instantiated=True)}
 
     def instantiate(self, params: dict[str, float]) -> Pix2SeqDiarization:
-        """Set hyper-parameters; those that never were set, nor are given, have their defaults."""
+        """Set hyper-parameters; those that never were set, nor are given, have their defaults.
+
+        Raises
+        ------
+        InputError
+            There is no such hyper-parameter, or its value is outside its range.
+        """
         params = dict(params)
         for name in FORMER.keys() & params.keys():
             new = FORMER[name]
@@ -145,8 +154,32 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             warnings.warn(f"{name} {told}.", FutureWarning, stacklevel=2)
             if new is not None:
                 params.setdefault(new, value)
+        for name, value in params.items():
+            self._check_parameter(name, value)
         missing = set(self.parameters()) - set(self.parameters(instantiated=True)) - set(params)
         return super().instantiate({**{name: DEFAULTS[name] for name in missing}, **params})
+
+    def freeze(self, params: dict) -> Pix2SeqDiarization:
+        """Set hyper-parameters that tuning leaves as they are; raises as `instantiate` does."""
+        for name, value in params.items():
+            self._check_parameter(name, value)
+        return super().freeze(params)
+
+    def _check_parameter(self, name: str, value: object) -> None:
+        parameter = self._parameters.get(name)
+        if parameter is None:
+            known = ", ".join(self._parameters)
+            raise InputError(f"there is no hyper-parameter {shown(name)}, but {known}.")
+        if isinstance(parameter, Frozen):  # keeps its own value, which was checked
+            return
+        whole = isinstance(parameter, Integer)
+        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+            kind = "a whole number" if whole else "a number"
+            raise InputError(f"{name} must be {kind}, got {shown(value)}.")
+        if not parameter.low <= value <= parameter.high:  # nan neither
+            raise InputError(
+                f"{name} must be from {parameter.low:g} to {parameter.high:g}, got {shown(value)}."
+            )
 
     def classes(self) -> Iterator[str]:
         """SPEAKER_00, SPEAKER_01, …"""

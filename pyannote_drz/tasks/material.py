@@ -113,7 +113,8 @@ EMBEDDED_AT = 0.05  # root mean square of that: -26 dBFS
 def bank_embeddings(bank: VoiceBank, encoder: CAMPPlus, cache: Path) -> np.ndarray:
     """Speaker embedding of every voice of a bank, (speakers, 192); kept in `cache`."""
     key = hashlib.sha256((WEIGHTS / "campplus.safetensors").read_bytes())
-    key.update(repr((bank.speakers, len(bank.samples), EMBEDDED_S)).encode())
+    key.update(repr((bank.speakers, EMBEDDED_S)).encode())
+    key.update(bank.pieces.tobytes())  # where voices are and how loud: as good as all samples
     path = Path(cache) / f"embeddings-{key.hexdigest()[:16]}.npy"
     if path.is_file():
         return np.load(path)

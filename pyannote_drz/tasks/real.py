@@ -73,7 +73,8 @@ class RealConversations:
             raise ValueError(f"no annotated region of a conversation lasts {duration_s} s.")
         weights = np.array([region.duration for _, region in regions])
         file, region = regions[rng.choice(len(regions), p=weights / weights.sum())]
-        return self.chunk(file, rng.uniform(region.start, region.end - duration_s), duration_s)
+        start_s = region.start + rng.random() * max(0.0, region.duration - duration_s)
+        return self.chunk(file, start_s, duration_s)
 
     def windows(self, duration_s: float) -> list[tuple[Mapping, float]]:
         """(file, start_s) of all whole windows of the annotated regions, side by side."""

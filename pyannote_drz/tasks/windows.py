@@ -115,7 +115,7 @@ def cut_prompted(conversation: Encoded, num_positions: int, rng: np.random.Gener
         a, b = places[rng.choice(len(places), p=lengths / lengths.sum())]
         wanted_s = float(np.exp(rng.uniform(np.log(SHORTEST_PROMPT), np.log(LONGEST_PROMPT))))
         length_s = min(wanted_s, b - a)
-        a = rng.uniform(a, b - length_s)
+        a += rng.random() * max(0.0, b - a - length_s)  # rounding makes it less than 0
         early_s, late_s = rng.uniform(-CARELESS_S, CARELESS_S, 2)
         first = max(0, round((a + early_s) / POSITION_S))
         stop = min(total, round((a + length_s + late_s) / POSITION_S), first + share)

@@ -18,7 +18,6 @@ from typing import Annotated, NamedTuple
 
 import torch
 import typer
-from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 from torch import Tensor
@@ -29,6 +28,7 @@ from pyannote_drz.evaluate import hardware, protocol_files
 from pyannote_drz.pipelines.chunks import Ask, Step, run
 from pyannote_drz.pipelines.offline import Heard, hear_again, in_file, named, stitch
 from pyannote_drz.pipelines.output import annotate
+from pyannote_drz.pipelines.packaging import load_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
 from pyannote_drz.pipelines.prompts import Person, remember
 from pyannote_drz.pipelines.stitching import Turn
@@ -179,7 +179,7 @@ def load(folder: Path) -> Pix2SeqDiarization:
     if not folder.exists():
         raise typer.BadParameter(f"there is no pipeline in {str(folder)!r}.")
     print(f"{folder}, {hardware('cpu')}\n")
-    return Pipeline.from_pretrained(folder)
+    return load_pretrained(folder)
 
 
 Registry = Annotated[Path, typer.Option("--registry", exists=True, dir_okay=False)]

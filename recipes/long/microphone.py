@@ -15,10 +15,10 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from pyannote.audio import Pipeline
 
 import pyannote_drz
 from pyannote_drz.pipelines.output import VoicePrompts
+from pyannote_drz.pipelines.packaging import load_pretrained
 
 RATE = 16000  # Hz
 
@@ -49,7 +49,7 @@ def main(
     save: Annotated[Path | None, typer.Option(help="save voices at the end")] = None,
 ) -> None:
     """Print turns as they are told."""
-    stream = Pipeline.from_pretrained(folder).stream(
+    stream = load_pretrained(folder).stream(
         microphone(min(step, 0.5)),
         sample_rate=RATE,
         step=step,

@@ -23,12 +23,12 @@ import torch
 import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
 
 from pyannote_drz.cli.simulate import load_protocol
 from pyannote_drz.drafts import draft_of
 from pyannote_drz.evaluate import Score, baselines, hardware, score, summarize
+from pyannote_drz.pipelines.packaging import load_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
 from pyannote_drz.simulation import (
     BoundedTurns,
@@ -261,7 +261,7 @@ def main(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     bank = VoiceBank.cached(voices, CACHE)
-    pipeline = Pipeline.from_pretrained(folder)
+    pipeline = load_pretrained(folder)
     pipeline.to(torch.device("cpu"))
     print(f"system: {folder}\nhardware: {hardware('cpu')}")
     print(f"{count} conversations of {DURATION_S:g} s at every point, seed {seed}; {Conditions()}")

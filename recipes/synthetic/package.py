@@ -10,8 +10,8 @@ from typing import Annotated
 
 import torch
 import typer
-from pyannote.audio import Model
 
+from pyannote_drz.pickled import load_checkpoint
 from pyannote_drz.pipelines.packaging import save_pretrained
 from pyannote_drz.pipelines.pix2seq import DEFAULTS
 
@@ -38,9 +38,7 @@ def main(
     ] = None,
 ):
     # Without the memory of training voices, which no pipeline needs.
-    model, *others = (
-        Model.from_pretrained(path, strict=False) for path in (checkpoint, *(average or []))
-    )
+    model, *others = (load_checkpoint(path) for path in (checkpoint, *(average or [])))
     with torch.no_grad():
         for name, weight in model.named_parameters():
             for other in others:

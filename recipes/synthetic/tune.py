@@ -22,7 +22,6 @@ from typing import Annotated
 import numpy as np
 import typer
 import yaml
-from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 from pyannote.pipeline.optimizer import Optimizer
@@ -32,6 +31,7 @@ from pyannote_drz.cli.protocols import load_database
 from pyannote_drz.drafts import draft_of
 from pyannote_drz.evaluate import hardware, protocol_files
 from pyannote_drz.pipelines.chunks import Ask, Written
+from pyannote_drz.pipelines.packaging import load_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
 
 
@@ -144,11 +144,7 @@ def main(
     """Search, print what was found, and write it as a configuration beside the one at hand."""
     load_database(registry_yml)
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    pipeline = Pipeline.from_pretrained(folder)
-    if not isinstance(pipeline, Pix2SeqDiarization):
-        raise typer.BadParameter(
-            f"{folder} holds a {type(pipeline).__name__}, no pipeline of ours."
-        )
+    pipeline = load_pretrained(folder)
     try:
         files, of = load_files(protocols, subset)
     except ValueError as error:

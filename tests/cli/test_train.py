@@ -214,16 +214,17 @@ def test_train_resume_and_begin_again(command, capsys, database):
     "checkpoint, said",
     [
         ("no-such.ckpt", "no such checkpoint"),
-        (".", "has no pytorch_model.bin"),
+        (".", "has no model.safetensors"),
+        ("old", "'old/pytorch_model.bin', an older pickle, which is only read where it is named"),
         ("two", "has several models: two/a, two/b"),
-        ("text.ckpt", "text.ckpt is no checkpoint"),
+        ("text.ckpt", "'text.ckpt' is no checkpoint"),
         ("other.ckpt", "has no 'state_dict'"),
     ],
 )
 def test_bad_checkpoint_is_refused(command, capsys, database, checkpoint, said):
-    for folder in ("two/a", "two/b"):
+    for folder in ("two/a", "two/b", "old"):
         Path(folder).mkdir(parents=True)
-        Path(folder, "pytorch_model.bin").touch()
+        Path(folder, "pytorch_model.bin" if folder == "old" else "model.safetensors").touch()
     Path("text.ckpt").write_text("no pickle")
     torch.save({"weights": 1}, "other.ckpt")
     begin = [f"registry={database}", *TINY_TASK, "model=Pretrained"]

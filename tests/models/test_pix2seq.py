@@ -1,46 +1,32 @@
 """`Pix2SeqDiarizer`: what it hears, in what order it writes, and what pyannote.audio asks of it."""
 
 import warnings
+from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
 from pyannote.audio import Inference, Model
-from pyannote.audio.core.task import Problem, Resolution, Specifications
 
-from pyannote_drz.models.pix2seq import IMPOSSIBLE, WORDS_AT_S, Pix2SeqDiarizer
+from pyannote_drz.models.encoders import Features
+from pyannote_drz.models.pix2seq import EVIDENCE, IMPOSSIBLE, WORDS_AT_S, Pix2SeqDiarizer
 from pyannote_drz.tokens import Vocabulary
 
 SAMPLE_RATE = 16000
 POSITION = 1280  # samples, 80 ms
 NUM_SPEAKERS = 8
-TINY = {"num_mels": 20, "dim": 32, "num_layers": 3, "num_heads": 2, "voice_dim": 16}
-
-
-def tiny_model(duration: float = 30.0, num_speakers: int = NUM_SPEAKERS, **kwargs):
-    """A small model whose weights are large enough for everything in it to matter."""
-    torch.manual_seed(0)
-    model = Pix2SeqDiarizer(**{**TINY, **kwargs})
-    model.specifications = Specifications(
-        problem=Problem.MULTI_LABEL_CLASSIFICATION,
-        resolution=Resolution.FRAME,
-        duration=duration,
-        classes=list("ABCDEFGH"[:num_speakers]),
-        permutation_invariant=True,
-    )
-    model.build()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad and parameter.ndim == 2:
-                parameter.normal_(std=parameter.shape[1] ** -0.5)
-            elif parameter.requires_grad and parameter.ndim < 2:
-                parameter += 0.3 * torch.randn(parameter.shape)
-    return model.eval()
+TINY = {"dim": 32, "num_layers": 3, "num_heads": 4}
 
 
 @pytest.fixture(scope="module")
-def model() -> Pix2SeqDiarizer:
-    return tiny_model()
+def model(make_model) -> Pix2SeqDiarizer:
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def features(make_features) -> Features:
+    """Three chunks of 2 s."""
+    return make_features(3, 25)
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -69,6 +55,10 @@ def random_tokens(vocabulary: Vocabulary, batch: int, num_turns: int, seconds: f
          vocabulary.first_speaker + speaker], dim=-1,
     )  # fmt: skip
     return triplets.flatten(1)
+
+
+def rows_of(features: Features, *rows: int) -> Features:
+    return Features(*(tensor[list(rows)] for tensor in features))
 
 
 def same(actual, expected, atol=1e-4):
@@ -146,9 +136,9 @@ def test_padded_tokens(model):
 
 
 @pytest.mark.parametrize("duration, num_speakers", [(1.0, 1), (1.0, 8), (0.5, 2)])
-def test_durations_that_are_not_whole_positions(duration, num_speakers):
+def test_durations_that_are_not_whole_positions(make_model, duration, num_speakers):
     """The last position reaches beyond the last bin, and not into other tokens."""
-    model = tiny_model(duration=duration, num_speakers=num_speakers)
+    model = make_model(duration=duration, num_speakers=num_speakers)
     tokens = random_tokens(model.vocabulary, 1, 2, duration)
     _, logits = model(noise(1, round(duration * SAMPLE_RATE)), tokens)
     assert logits.shape == (1, 7, len(model.vocabulary))
@@ -156,24 +146,24 @@ def test_durations_that_are_not_whole_positions(duration, num_speakers):
     assert (logits[..., model.vocabulary.speakers] > IMPOSSIBLE).all()
 
 
-def test_chunks_that_are_too_long_to_write():
+def test_chunks_that_are_too_long_to_write(make_model):
     """There are no tokens for what happens after `duration`; activities need none."""
-    model = tiny_model(duration=1.0)
+    model = make_model(duration=1.0)
     assert model(noise(1, CHUNK)).shape == (1, 100, NUM_SPEAKERS)
     with pytest.raises(ValueError, match=r"1\.0"):
         model(noise(1, CHUNK), torch.zeros(1, 0, dtype=torch.long))
 
 
-def test_durations_beyond_the_positions_of_words():
-    model = tiny_model(duration=WORDS_AT_S)
+def test_durations_beyond_the_positions_of_words(make_model):
+    model = make_model(duration=WORDS_AT_S)
     assert model.vocabulary.duration == WORDS_AT_S
     with pytest.raises(ValueError, match="60.08"):
-        len(tiny_model(duration=60.08).vocabulary)
+        len(make_model(duration=60.08).vocabulary)
 
 
-def test_weights_go_on_with_longer_chunks():
+def test_weights_go_on_with_longer_chunks(make_model):
     """The duration of the task changes the vocabulary, and nothing else."""
-    short, long = tiny_model(duration=8.0), tiny_model(duration=30.0)
+    short, long = make_model(duration=8.0), make_model(duration=30.0)
     tokens = torch.tensor([[2, 27, short.vocabulary.first_speaker, 52, 77]])
     longer = torch.tensor([[2, 27, long.vocabulary.first_speaker, 52, 77]])
     with torch.no_grad():
@@ -183,25 +173,9 @@ def test_weights_go_on_with_longer_chunks():
     same(actual[1][..., -8:], expected[1][..., -8:], atol=0)
 
 
-@pytest.mark.parametrize("num_halvings, num_frames", [(1, 100), (2, 100), (3, 100)])
-def test_compression(num_halvings, num_frames):
-    model = tiny_model(num_halvings=num_halvings)
-    assert model(noise(1, CHUNK)).shape == (1, num_frames, NUM_SPEAKERS)
-    assert model.num_frames(CHUNK) == num_frames
-
-
-@pytest.mark.parametrize("resolution, num_frames", [(0.01, 200), (0.04, 52), (0.08, 25)])
-def test_resolution(resolution, num_frames):
-    model = tiny_model(resolution=resolution, duration=28.8)
-    tokens = random_tokens(model.vocabulary, 1, 2, CHUNK_S) if resolution < 0.05 else None
-    output = model(noise(1, CHUNK), tokens)
-    activities = output if tokens is None else output[0]
-    expected = model.num_frames(CHUNK)
-    assert activities.shape[1] == expected
-    assert abs(expected - CHUNK_S / resolution) * resolution < 0.08 + 1e-9
-
-
-@pytest.mark.parametrize("wrong", [{"resolution": 0.03}, {"resolution": 0.16}, {"dim": 33}])
+@pytest.mark.parametrize(
+    "wrong", [{"sample_rate": 8000}, {"dim": 33}, {"dim": 36}, {"num_heads": 2}, {"num_heads": 3}]
+)
 def test_bad_parameters(wrong):
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
         Pix2SeqDiarizer(**{**TINY, **wrong})
@@ -211,30 +185,33 @@ def test_bad_parameters(wrong):
 
 
 @pytest.mark.parametrize("changed", range(9))
-def test_writing_is_causal(model, changed):
+def test_writing_is_causal(model, features, changed):
     """Token j matters from logits j + 1 on, and there it does."""
     v = model.vocabulary
     tokens = random_tokens(v, 1, 3, CHUNK_S)
     other = tokens.clone()
     other[0, changed] += 1 if other[0, changed] not in (v.first_speaker - 1, len(v) - 1) else -1
     with torch.no_grad():
-        before, after = (model(noise(1, CHUNK), t)[1] for t in (tokens, other))
+        memory = model.listen(rows_of(features, 0))
+        before, after = (model.write(t, memory) for t in (tokens, other))
     difference = changes(before, after)[0]
     assert (difference[: changed + 1] < 1e-5).all()
     assert (difference[changed + 1 :] > 1e-4).all()
 
 
-@pytest.mark.parametrize("where", [slice(0, 3200), slice(-3200, None)])
-def test_audio_is_seen_both_ways(model, where):
-    """A change at either end of the chunk reaches all frames and all logits."""
+@pytest.mark.parametrize("kind", [0, 1, 2])
+@pytest.mark.parametrize("where", [slice(0, 3), slice(-3, None)])
+def test_audio_is_seen_both_ways(model, features, make_features, where, kind):
+    """A change at either end of the chunk, of any feature, reaches all frames and all logits."""
     tokens = random_tokens(model.vocabulary, 1, 2, CHUNK_S)
-    waveforms = noise(1, CHUNK)
-    other = waveforms.clone()
-    other[:, where] = noise(1, 3200, seed=3)
+    one = rows_of(features, 0)
+    other = Features(*(tensor.clone() for tensor in one))
+    other[kind][:, where] = make_features(1, 3, seed=3)[kind]
     with torch.no_grad():
-        before, after = (model(w, tokens) for w in (waveforms, other))
-    assert (changes(before[0], after[0]) > 1e-5).all()
-    assert (changes(before[1], after[1]) > 1e-4).all()
+        before, after = (model.listen(heard) for heard in (one, other))
+        assert (changes(before.activity, after.activity) > 1e-6).all()
+        logits = changes(model.write(tokens, before), model.write(tokens, after))
+        assert (logits > 1e-5).all()
 
 
 def test_tokens_do_not_change_what_is_heard(model):
@@ -242,43 +219,142 @@ def test_tokens_do_not_change_what_is_heard(model):
     same(model(noise(1, CHUNK), tokens)[0], model(noise(1, CHUNK)), atol=0)
 
 
-def test_speakers_point_at_voices(model):
+def test_speakers_point_at_voices(model, features):
     """Whether a turn sounds like A depends on where A's turn was, not only on its text."""
     v = model.vocabulary
+    turn = torch.tensor([0, 1])
     with torch.no_grad():
-        memory = model.listen(noise(1, CHUNK))
+        memory = model.listen(rows_of(features, 0))
         tokens = torch.tensor([[2, 27, v.first_speaker, 52, 77]])
-        before = model._voice_logits(tokens, memory)[0]
-        assert (before[0] == before[0, 0]).all()  # nobody is known yet: all letters alike
-        assert (before[1, 1:] == before[1, 1]).all()  # B to H are not known yet
-        cosine = (before[1, 0] - model.voice_bias[0]) / model.voice_scale
-        assert -1 <= cosine <= 1
-        same_span = torch.tensor([[2, 27, v.first_speaker, 2, 27]])
-        again = model._voice_logits(same_span, memory)[0, 1, 0]
-        same(again, model.voice_scale + model.voice_bias[0])  # sounds just like itself
+        before = model._speaker_logits(tokens, memory, turn)[0]
+        same(before[0], before[0, :1].expand(8))  # nobody is known yet: all letters alike
+        same(before[1, 1:], before[1, 1:2].expand(7))  # B to H are not known yet
+        assert (before[1, 0] - before[1, 1]).abs() > 1e-3
+        again = torch.tensor([[2, 27, v.first_speaker, 2, 27]])
+        alike = model._speaker_logits(again, memory, turn)[0, 1, 0]
+        assert (alike - before[1, 0]).abs() > 1e-3
+
+
+def test_untrained_it_names_speakers_by_their_voices(make_features):
+    """A, B, and one who is A again, another B again: before anything is learnt."""
+    torch.manual_seed(0)
+    model = untrained()
+    v, features = model.vocabulary, make_features(1, 25)
+    voices = 14 * torch.nn.functional.normalize(torch.randn(2, 192), dim=-1)
+    who = torch.tensor([0] * 6 + [1] * 6 + [0] * 6 + [1] * 7)
+    features.short[0] = voices[who]
+    features.probabilities[0] = 0.02
+    features.probabilities[0, ..., 1] = 0.88  # one speaks, alone
+    a, b = v.first_speaker, v.first_speaker + 1
+    tokens = torch.tensor([[2, 26, a, 26, 50, b, 50, 74, a, 74, 102]])
+    with torch.no_grad():
+        logits = model.write(tokens, model.listen(features))[0, :, v.speakers]
+    assert logits[8].argmax() == 0 and logits[11].argmax() == 1
+    assert logits[5, 0] < logits[5, 1]  # B is not A: somebody new
+
+
+def untrained() -> Pix2SeqDiarizer:
+    """As it is before training."""
+    from pyannote.audio.core.task import Problem, Resolution, Specifications
+
+    model = Pix2SeqDiarizer(**TINY)
+    model.specifications = Specifications(
+        problem=Problem.MULTI_LABEL_CLASSIFICATION, resolution=Resolution.FRAME, duration=30.0,
+        classes=list("ABCDEFGH"), permutation_invariant=True,
+    )  # fmt: skip
+    model.build()
+    return model.eval()
+
+
+# ---- PyanNet's opinion --------------------------------------------------------------------------
+
+
+def told(model, features, tokens, prompts=None, factors=EVIDENCE):
+    """Logits with some factors of the evidence."""
+    before = model.evidence_factors.data.clone()
+    model.evidence_factors.data = torch.tensor(factors)
+    try:
+        with torch.no_grad():
+            return model.write(tokens, model.listen(features, prompts))
+    finally:
+        model.evidence_factors.data = before
+
+
+def test_starts_are_where_activity_rises(make_features, model):
+    """Each factor acts on the logits that it is for, by its own term."""
+    v, features = model.vocabulary, Features.stack([Features.silence(25)] * 1)
+    features.probabilities[0, 10:20] = torch.tensor([0.0, 1, 0, 0, 0, 0, 0])  # from bin 40 to 80
+    tokens = torch.tensor([[2 + 40, 2 + 60]])
+    silent = [0.0] * 6
+    nothing = told(model, features, tokens, factors=silent)
+    for k, (row, peak) in enumerate([(0, 40), (0, 40), (0, 40), (1, 80)]):
+        factors = [*silent]
+        factors[k] = 1.0
+        gain = (told(model, features, tokens, factors=factors) - nothing)[0]
+        times = gain[:, v.first_time : v.first_time + 101]
+        assert times[row].argmax() == peak or times[row].max() == times[row, peak]
+        others = torch.ones(3, dtype=torch.bool)
+        others[row] = False
+        assert not times[others].any()
+        assert not gain[:, v.eos].any()
+    gone = told(model, features, tokens, factors=[0, 0, 0, 0, 1.0, 0]) - nothing
+    assert gone[0, 1, v.first_time + 40] == 0
+    assert gone[0, 1, v.first_time + 100] == pytest.approx(0.4 - 0.25, abs=0.05)  # s of silence
+    left = told(model, features, tokens, factors=[0, 0, 0, 0, 0, -1.0]) - nothing
+    assert left[0, 0, v.eos] == pytest.approx(-0.8, abs=0.01)  # s that nobody has written
+    assert not left[0, 1:, v.eos].any()
+
+
+def test_activities_of_prompts_are_no_evidence(make_model, features):
+    """Nor are their local speakers those of the chunk."""
+    model = make_model()
+    prompts = torch.tensor([8, 0, 5])
+    with torch.no_grad():
+        memory = model.listen(features, prompts)
+    for row, positions in enumerate(prompts.tolist()):
+        assert not memory.evidence.activities[row, : 4 * positions].any()
+        assert not memory.voices.local[row, :positions].any()
+        assert memory.evidence.activities[row, 4 * positions :].any()
+        similarities = memory.voices.similarities()[row]
+        assert not similarities[3, :positions].any()
+        assert (
+            not positions or similarities[0, :positions].any()
+        )  # voices are compared all the same
+    # Which local speakers were heard in a prompt changes neither evidence nor similarities.
+    other = Features(*(tensor.clone() for tensor in features))
+    part = rows_of(features, 0).part(0, 8)
+    other.probabilities[0, :8] = part.permuted((2, 0, 1)).probabilities[0]
+    with torch.no_grad():
+        again = model.listen(other, prompts)
+    same(again.voices.similarities(), memory.voices.similarities())
+    same(again.evidence.rise, memory.evidence.rise)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3)))[1:])
+def test_numbers_of_local_speakers_matter_only_in_what_is_read(make_model, features, order):
+    """Cosines and sums know nothing of them; the linear layer of the classes may."""
+    model = make_model()
+    tokens = random_tokens(model.vocabulary, 3, 2, CHUNK_S)
+    with torch.no_grad():
+        model.probabilities.weight.zero_()
+        one, other = model.listen(features), model.listen(features.permuted(order))
+        same(other.activity, one.activity)
+        same(model.write(tokens, other), model.write(tokens, one), atol=1e-3)
 
 
 # ---- what does not matter -----------------------------------------------------------------------
 
 
-def test_batch_equals_its_rows(model):
+def test_batch_equals_its_rows(model, features):
     tokens = random_tokens(model.vocabulary, 3, 2, CHUNK_S)
+    prompts = torch.tensor([5, 0, 3])
     with torch.no_grad():
-        activities, logits = model(noise(3, CHUNK), tokens)
+        memory = model.listen(features, prompts)
+        logits = model.write(tokens, memory)
         for row in range(3):
-            alone = model(noise(3, CHUNK)[row : row + 1], tokens[row : row + 1])
-            same(alone[0][0], activities[row])
-            same(alone[1][0], logits[row])
-
-
-@pytest.mark.parametrize("gain", [0.1, 3.0])
-def test_level_does_not_matter(model, gain):
-    tokens = random_tokens(model.vocabulary, 1, 2, CHUNK_S)
-    with torch.no_grad():
-        expected = model(noise(1, CHUNK), tokens)
-        actual = model(gain * noise(1, CHUNK), tokens)
-    same(actual[0], expected[0], atol=1e-3)
-    same(actual[1], expected[1], atol=2e-3)
+            alone = model.listen(rows_of(features, row), prompts[row : row + 1])
+            same(alone.activity[0], memory.activity[row])
+            same(model.write(tokens[row : row + 1], alone)[0], logits[row], atol=1e-3)
 
 
 def test_silence(model):
@@ -291,17 +367,17 @@ def test_silence(model):
 # ---- learning -----------------------------------------------------------------------------------
 
 
-def test_gradients_reach_everything():
-    model = tiny_model().train()
+def test_gradients_reach_everything(make_model, features):
+    model = make_model().train()
     v = model.vocabulary
-    tokens = random_tokens(v, 2, 3, CHUNK_S)
+    tokens = random_tokens(v, 3, 3, CHUNK_S)
     tokens[0, 2] = tokens[0, 5] = v.first_speaker + 2  # the same voice twice
-    end = torch.full((2, 1), v.eos)
-    activities, logits = model(noise(2, CHUNK), tokens)
+    end = torch.full((3, 1), v.eos)
+    memory = model.listen(features)
     loss = torch.nn.functional.cross_entropy(
-        logits.transpose(1, 2), torch.cat([tokens, end], dim=1)
+        model.write(tokens, memory).transpose(1, 2), torch.cat([tokens, end], dim=1)
     )
-    (loss + (activities - 0.3).square().mean()).backward()
+    (loss + (memory.activity.sigmoid() - 0.3).square().mean()).backward()
     silent = [
         name
         for name, parameter in model.named_parameters()
@@ -309,26 +385,39 @@ def test_gradients_reach_everything():
     ]
     assert not silent
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+    assert model.evidence_factors.grad.all() and model.audio_factors.grad.all()
+    assert model.token_factors.grad.all()
 
 
-def test_gradients_are_finite_where_there_is_nothing_to_hear():
+def test_gradients_are_finite_where_there_is_nothing_to_hear(make_model):
     """Silent chunks, turns without voice: 0 / 0 is easily made there."""
-    model = tiny_model().train()
+    model = make_model().train()
     tokens = torch.tensor([[2, 3, 1503, 2, 3, 1504], [1, 0, 0, 0, 0, 0]])
-    activities, logits = model(torch.zeros(2, CHUNK), tokens)
-    (logits.log_softmax(-1)[..., :100].mean() + activities.mean()).backward()
-    bad = [n for n, p in model.named_parameters() if p.grad is not None and p.grad.isnan().any()]
-    assert not bad
+    for features in (
+        Features.stack([Features.silence(25)] * 2),
+        model.encoder(torch.zeros(2, CHUNK)),
+    ):
+        model.zero_grad()
+        memory = model.listen(features)
+        logits = model.write(tokens, memory)
+        (logits.log_softmax(-1)[..., :100].mean() + memory.activity.mean()).backward()
+        bad = [
+            name for name, p in model.named_parameters()
+            if p.grad is not None and not p.grad.isfinite().all()
+        ]  # fmt: skip
+        assert not bad
 
 
-def test_learns_one_sentence():
+def test_learns_one_sentence(make_model, features):
     """A few steps make one sentence likelier."""
-    model = tiny_model()
+    model = make_model()
     tokens = random_tokens(model.vocabulary, 1, 2, CHUNK_S)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(
+        [parameter for parameter in model.parameters() if parameter.requires_grad], lr=3e-3
+    )
     losses = []
-    for _ in range(15):
-        logits = model(noise(1, CHUNK), tokens)[1][:, :-1]
+    for _ in range(20):
+        logits = model.write(tokens, model.listen(rows_of(features, 0)))[:, :-1]
         loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens)
         optimizer.zero_grad()
         loss.backward()
@@ -337,19 +426,43 @@ def test_learns_one_sentence():
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_half_precision(model):
+def test_half_precision(model, features):
     """bfloat16, as in training, says about the same."""
-    tokens = random_tokens(model.vocabulary, 1, 2, CHUNK_S)
-    with torch.no_grad():
-        expected = model(noise(1, CHUNK), tokens)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            actual = model(noise(1, CHUNK), tokens)
-    assert actual[0].dtype == actual[1].dtype == torch.float32
+    tokens = random_tokens(model.vocabulary, 3, 2, CHUNK_S)
+
+    def run():
+        with torch.no_grad():
+            memory = model.listen(features)
+            return memory.activity.float().sigmoid(), model.write(tokens, memory)
+
+    expected = run()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        actual = run()
+    assert actual[1].dtype == torch.float32
     assert actual[1].isfinite().all()
     assert (actual[0] - expected[0]).abs().mean() < 0.05
     possible = expected[1] > IMPOSSIBLE
     error = (actual[1] - expected[1])[possible].std()
     assert error < 0.2 * expected[1][possible].std()
+
+
+def test_encoders_are_not_trained(make_model):
+    model = make_model().train()
+    assert model.training and model.blocks[0].training
+    assert not any(module.training for module in model.encoder.modules())
+    assert not any(name.startswith("encoder") for name in model.state_dict())
+    learns = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert not any(name.startswith("encoder") for name in learns) and len(learns) > 20
+
+
+def test_encoders_are_those_of_the_package(encoder):
+    """However a model is initialised."""
+    ours = untrained().encoder
+    for weights, expected in (
+        (ours.parameters(), encoder.parameters()),
+        (ours.buffers(), encoder.buffers()),
+    ):
+        assert all(torch.equal(a, b) for a, b in zip(weights, expected, strict=True))
 
 
 # ---- what pyannote.audio asks -------------------------------------------------------------------
@@ -371,16 +484,15 @@ def test_receptive_field(model):
     assert model.receptive_field_center(frame=2) == pytest.approx(2 * 320 + 159.5)
 
 
-def test_dimension_and_vocabulary(model):
+def test_dimension_and_vocabulary(model, make_model):
     assert model.dimension == 8
     assert model.vocabulary == Vocabulary(duration=30.0, resolution=0.02, max_speakers=8)
-    assert tiny_model(duration=8.0, num_speakers=3).vocabulary == Vocabulary(8.0, 0.02, 3)
+    assert make_model(duration=8.0, num_speakers=3).vocabulary == Vocabulary(8.0, 0.02, 3)
 
 
 def test_hyperparameters(model):
     assert dict(model.hparams) == {
-        **TINY, "sample_rate": SAMPLE_RATE, "num_channels": 1, "num_halvings": 3,
-        "resolution": 0.02, "dropout": 0.1,
+        **TINY, "sample_rate": SAMPLE_RATE, "num_channels": 1, "dropout": 0.1,
     }  # fmt: skip
 
 
@@ -421,6 +533,24 @@ def test_setup_keeps_weights(model, checkpoint):
     loaded.eval()
     with torch.no_grad():
         same(loaded(noise(1, CHUNK)), model(noise(1, CHUNK)), atol=0)
+
+
+def test_checkpoints_of_the_stem_are_refused(model, checkpoint):
+    """In one sentence, whichever way they are loaded."""
+    content = torch.load(checkpoint, weights_only=False)
+    content["state_dict"]["stem.convolutions.0.weight"] = torch.zeros(1)
+    torch.save(content, checkpoint)
+    with pytest.raises(ValueError, match="log-mel energies") as error:
+        Model.from_pretrained(checkpoint)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["evidence_factors", "audio_type", "blocks.1.out.weight"])
+def test_checkpoints_that_are_not_whole_are_refused(model, name):
+    state = model.state_dict()
+    del state[name]
+    with pytest.raises(RuntimeError, match=name):
+        model.load_state_dict(state)
 
 
 def test_inference(model):

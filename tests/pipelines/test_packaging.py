@@ -1,9 +1,9 @@
 import pytest
 import torch
 import yaml
-from pyannote.audio import Model, Pipeline
+from pyannote.audio import Pipeline
 
-from pyannote_drz.pipelines.packaging import WEIGHTS, checkpoint_of, save_pretrained
+from pyannote_drz.pipelines.packaging import load_pretrained, save_pretrained
 from pyannote_drz.pipelines.pix2seq import DEFAULTS
 
 PARAMS = {
@@ -15,6 +15,9 @@ PARAMS = {
 }
 
 
+FILES = ["config.yaml", "diarizer/model.json", "diarizer/model.safetensors"]
+
+
 def files_in(folder) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
@@ -22,7 +25,7 @@ def files_in(folder) -> list[str]:
 def test_round_trip(model, tmp_path):
     folder = save_pretrained(model, tmp_path / "new" / "folder", PARAMS, context=3.0)
 
-    assert files_in(folder) == ["config.yaml", WEIGHTS]
+    assert files_in(folder) == FILES
     pipeline = Pipeline.from_pretrained(folder)
     assert pipeline.parameters(instantiated=True) == PARAMS
     assert pipeline.context == 3.0
@@ -30,28 +33,6 @@ def test_round_trip(model, tmp_path):
     for name, value in model.state_dict().items():
         assert torch.equal(pipeline.model.state_dict()[name], value)
     assert Pipeline.from_pretrained(folder / "config.yaml").context == 3.0
-
-
-def test_what_belongs_to_training_is_left_out(model):
-    loss = torch.nn.Linear(2, 2)
-    model.loss_func = loss
-    try:
-        checkpoint = checkpoint_of(model)
-    finally:
-        del model.loss_func
-    assert not [name for name in checkpoint["state_dict"] if name.startswith("loss_func")]
-    assert "optimizer_states" not in checkpoint and "loops" not in checkpoint
-
-
-def test_half_precision_is_for_storage_only(model, tmp_path):
-    whole = save_pretrained(model, tmp_path / "whole", PARAMS) / WEIGHTS
-    half = save_pretrained(model, tmp_path / "half", PARAMS, dtype=torch.float16) / WEIGHTS
-
-    assert half.stat().st_size < whole.stat().st_size
-    loaded, expected = Model.from_pretrained(half), model.state_dict()
-    for name, value in loaded.state_dict().items():
-        assert value.dtype == expected[name].dtype
-        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-4)
 
 
 def test_what_does_not_load_does_not_replace(model, tmp_path):
@@ -80,3 +61,14 @@ def test_what_is_not_given_has_its_default(model, tmp_path):
     pipeline = Pipeline.from_pretrained(folder)
     assert pipeline.instantiated
     assert pipeline.parameters(instantiated=True) == {**DEFAULTS, **config["params"]}
+
+
+def test_configurations_of_tuning(model, tmp_path):
+    """`pyannote-audio optimize` writes FOLDER/config.NAME.yaml, with a section of its own."""
+    folder = save_pretrained(model, tmp_path, PARAMS)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["params"] = {**PARAMS, "threshold": 0.5}
+    config["optimization"] = {"protocol": "X", "status": {"best_loss": 0.1}}
+    (folder / "config.X.yaml").write_text(yaml.safe_dump(config))
+    assert load_pretrained(folder / "config.X.yaml").threshold == 0.5
+    assert load_pretrained(folder).threshold == 0.25

@@ -2,10 +2,17 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from pyannote.core import Annotation, Segment, Timeline
 
-from pyannote_drz.tasks.material import protocol_voices, rttm_paths, voice_files
+from pyannote_drz.simulation import VoiceBank, VoiceFile
+from pyannote_drz.tasks.material import (
+    bank_embeddings,
+    protocol_voices,
+    rttm_paths,
+    voice_files,
+)
 
 
 def test_protocol_voices(toy):
@@ -62,3 +69,40 @@ def test_voice_files(toy):
     assert {file.source for file in files} == {"TaskToy"}
     assert all(file.regions == [(0.0, 12.0)] for file in files)
     assert list(voice_files(toy("FileScope").train())) == []
+
+
+# ---- embeddings of voices -----------------------------------------------------------------------
+
+
+def test_embeddings_of_a_bank(bank, encoder, tmp_path, monkeypatch):
+    """One of each voice; the second time they are found in the cache."""
+    embeddings = bank_embeddings(bank, encoder.campplus, tmp_path / "new")
+    assert embeddings.shape == (len(bank), 192) and embeddings.dtype == np.float32
+    assert np.isfinite(embeddings).all() and np.ptp(embeddings, 0).max() > 0.5
+    (cached,) = (tmp_path / "new").iterdir()
+    assert cached.name.startswith("embeddings-") and cached.suffix == ".npy"
+
+    monkeypatch.setattr(encoder.campplus, "forward", None)  # not asked again
+    again = bank_embeddings(bank, encoder.campplus, tmp_path / "new")
+    np.testing.assert_array_equal(again, embeddings)
+
+
+def test_embeddings_of_other_audio_are_others(folder, bank, encoder, tmp_path):
+    """Though speakers have the same names, and as much to say."""
+    files = [
+        VoiceFile(folder / f"dev{k}.wav", f"train{k}", "toy", [(0.0, 12.0)])
+        for k in range(len(bank))
+    ]
+    first = bank_embeddings(bank, encoder.campplus, tmp_path)
+    other = bank_embeddings(VoiceBank.from_files(files), encoder.campplus, tmp_path)
+    assert not np.array_equal(other, first)
+
+
+def test_short_voices_have_embeddings(folder, encoder, tmp_path):
+    """0.3 s of one, which is less than the encoder likes."""
+    files = [
+        VoiceFile(folder / f"train{k}.wav", f"train{k}", "toy", [(0.0, length)])
+        for k, length in enumerate((0.3, 6.0))
+    ]
+    embeddings = bank_embeddings(VoiceBank.from_files(files), encoder.campplus, tmp_path)
+    assert np.isfinite(embeddings).all()

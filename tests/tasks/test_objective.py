@@ -6,13 +6,10 @@ import torch
 from pyannote_drz.tasks.objective import (
     Objective,
     Targets,
-    Turns,
-    VoiceLoss,
+    activity_loss,
     activity_of,
-    clean_seconds,
     corrupt,
     make_targets,
-    same_voice,
     token_loss,
 )
 from pyannote_drz.tokens import Vocabulary
@@ -32,8 +29,7 @@ NOTHING = torch.zeros_like(TOKENS, dtype=torch.bool)  # is given
 def targets_of(tokens: torch.Tensor, given: torch.Tensor | None = None) -> Targets:
     """Nothing but tokens."""
     given = torch.zeros_like(tokens, dtype=torch.bool) if given is None else given
-    nobody = torch.full((len(tokens), V.max_speakers), -1)
-    return Targets(tokens, torch.zeros(len(tokens), 0, V.max_speakers), nobody, given)
+    return Targets(tokens, torch.zeros(len(tokens), 0, V.max_speakers), given)
 
 
 TARGETS = targets_of(TOKENS)
@@ -179,12 +175,22 @@ def test_activity_of():
     assert not activity_of([], 4, 2).any()
 
 
+def test_activity_loss_sums_over_speakers():
+    target = torch.zeros(2, 10, 4, dtype=torch.bool)
+    target[0, :5, 1] = True
+    logits = torch.zeros(2, 10, 4)
+    assert activity_loss(logits, target) == pytest.approx(4 * torch.tensor(2.0).log().item())
+    right = torch.where(target, 20.0, -20.0)
+    assert activity_loss(right, target) < 1e-6
+    assert activity_loss(-right, target) > 50
+    assert activity_loss(logits.bfloat16(), target).dtype == torch.float32
+
+
 def test_make_targets():
-    """Voices have letters by arrival, and letters the people that training knows."""
+    """Voices have letters by arrival."""
     turns = [[(2.0, 3.0, 1), (0.0, 1.0, 0)], []]
-    targets = make_targets(V, turns, [[], []], torch.tensor([[7, 9], [4, -1]]), num_frames=300)
+    targets = make_targets(V, turns, [[], []], num_frames=300)
     assert targets.tokens.tolist() == tokens_of([(0, 50, 0), (100, 150, 1)], []).tolist()
-    assert targets.people.tolist() == [[7, 9, -1, -1], [-1] * 4]
     assert targets.activity.shape == (2, 300, 4)
     assert targets.activity[0].sum(0).tolist() == [50, 50, 0, 0]
     assert not targets.given.any()
@@ -193,123 +199,23 @@ def test_make_targets():
 def test_targets_of_a_prompted_batch():
     """The prompted voice has the first letter, the one that arrives the next."""
     turns = [[(0.0, 0.8, 1), (1.0, 2.0, 0), (3.0, 4.0, 1)], [(0.5, 1.0, 0)]]
-    voices = torch.tensor([[7, 9], [4, -1]])
-    targets = make_targets(V, turns, [[1], []], voices, num_frames=300)
+    targets = make_targets(V, turns, [[1], []], num_frames=300)
     expected = tokens_of([(0, 40, 0), (50, 100, 1), (150, 200, 0)], [(25, 50, 0)])
     assert targets.tokens.tolist() == expected.tolist()
-    assert targets.people.tolist() == [[9, 7, -1, -1], [4, -1, -1, -1]]
     assert targets.activity[0].sum(0).tolist() == [90, 50, 0, 0]  # prompts included
     assert targets.given.tolist() == [[True] * 3 + [False] * 7, [False] * 10]
 
 
 def test_letters_of_prompted_people_who_are_silent_stay_theirs():
     turns = [[(0.0, 0.8, 2), (1.0, 1.8, 0), (2.0, 3.0, 1), (4.0, 5.0, 0)]]
-    targets = make_targets(V, turns, [[2, 0]], torch.tensor([[7, 8, 9]]), num_frames=300)
+    targets = make_targets(V, turns, [[2, 0]], num_frames=300)
     spoken = [(0, 40, 0), (50, 90, 1), (100, 150, 2), (200, 250, 1)]
     assert targets.tokens.tolist() == tokens_of(spoken).tolist()
-    assert targets.people.tolist() == [[9, 7, 8, -1]]
 
 
 def test_a_turn_that_begins_the_chunk_does_not_go_on_with_its_prompt():
     """In a conversation 200 ms would be no pause."""
     turns = [[(0.0, 0.8, 0), (1.0, 2.0, 0), (2.2, 3.0, 0)]]
-    targets = make_targets(V, turns, [[0]], torch.tensor([[7]]), num_frames=300)
+    targets = make_targets(V, turns, [[0]], num_frames=300)
     assert targets.tokens.tolist() == tokens_of([(0, 40, 0), (50, 150, 0)]).tolist()
     assert targets.given.sum() == 3
-
-
-def test_clean_seconds():
-    tokens = TOKENS
-    rows = [[(0, 100, 0), (50, 150, 1), (200, 300, 2)], [(10, 60, 0)], []]
-    activity = torch.stack([activity_of(row, 300, 4) for row in rows])
-    clean_s = clean_seconds(V, tokens, activity)
-    expected = torch.tensor([[1.0, 1.0, 2.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    torch.testing.assert_close(clean_s, expected)
-    # Nobody speaks anywhere: no turns.
-    assert clean_seconds(V, tokens_of([], []), activity[:2]).shape == (2, 0)
-
-
-def voice_loss(num_people: int = 3) -> VoiceLoss:
-    """One that remembers everybody."""
-    loss = VoiceLoss(voice_dim=8, num_people=num_people)
-    loss.people.copy_(torch.nn.functional.normalize(torch.randn(num_people, 8), dim=-1))
-    return loss
-
-
-def test_voice_loss_ignores_unknown_people():
-    torch.manual_seed(0)
-    loss = voice_loss().eval()
-    voices, people = torch.randn(6, 8), torch.tensor([0, -1, 2, -1, 1, 1])
-    weight = torch.tensor([1.0, 5.0, 0.5, 2.0, 2.0, 1.0])
-    known = people >= 0
-    for value, alone in zip(
-        loss(voices, people, weight), loss(voices[known], people[known], weight[known])
-    ):
-        torch.testing.assert_close(value, alone)
-    torch.testing.assert_close(
-        loss.contrast(voices, people, weight),
-        loss.contrast(voices[known], people[known], weight[known]),
-    )
-    for none in (torch.full((6,), -1), people[:0]):
-        value, accuracy = loss(voices[: len(none)], none, weight[: len(none)])
-        assert value == 0 and accuracy == 0
-        assert loss.contrast(voices[: len(none)], none, weight[: len(none)]) == 0
-
-
-def test_voice_loss_tells_people():
-    torch.manual_seed(0)
-    loss = voice_loss().eval()
-    people, weight = torch.tensor([0, 1, 2]), torch.ones(3)
-    right, all_right = loss(3 * loss.people, people, weight)
-    wrong, none_right = loss(loss.people.roll(1, 0), people, weight)
-    assert right < wrong and all_right == 1 and none_right == 0
-
-
-def test_voices_are_remembered_from_conversation_to_conversation():
-    torch.manual_seed(0)
-    loss = VoiceLoss(voice_dim=8, num_people=4)
-    voices, people = torch.randn(4, 8), torch.tensor([0, 1, 1, 3])
-    weight = torch.tensor([1.0, 1.0, 1.0, 0.0])
-    value, _ = loss(voices, people, weight)
-    assert value == 0  # nobody was heard before
-    assert not loss.people[2:].any()  # nor are those who are not there, or do not count
-    unit = torch.nn.functional.normalize(voices, dim=-1)
-    torch.testing.assert_close(loss.people[0], unit[0])
-    torch.testing.assert_close(loss.people[1] @ unit[1], loss.people[1] @ unit[2])
-
-    before = loss.people.clone()
-    again, accuracy = loss(voices[:2].requires_grad_(), people[:2], weight[:2])
-    assert again > 0 and accuracy == 1
-    again.backward()  # learns voices, not the memory
-    assert loss.people.requires_grad is False and torch.equal(loss.people[2:], before[2:])
-    loss.eval()(voices[2:3], people[2:3], weight[2:3])
-    after = loss.people.clone()
-    loss(torch.randn(2, 8), people[:2], weight[:2])
-    assert torch.equal(loss.people, after)  # in validation nobody is remembered
-
-
-def test_contrast_wants_the_turns_of_a_person_alike():
-    torch.manual_seed(0)
-    loss = VoiceLoss(voice_dim=8, num_people=3)
-    people, weight = torch.tensor([0, 1, 0, 1]), torch.ones(4)
-    a, b = torch.randn(2, 8)
-    alike = loss.contrast(torch.stack([a, b, 3 * a, 0.1 * b]), people, weight)
-    crossed = loss.contrast(torch.stack([a, b, b, a]), people, weight)
-    assert alike < 0.1 < crossed
-    # Once each: nothing to find.
-    assert loss.contrast(torch.randn(4, 8), torch.arange(4), weight) == 0
-    # A turn of weight zero is nobody's candidate.
-    outsider = torch.tensor([1.0, 1.0, 1.0, 0.0])
-    torch.testing.assert_close(
-        loss.contrast(torch.stack([a, b, a, a]), people, outsider),
-        loss.contrast(torch.stack([a, b, a]), people[:3], weight[:3]),
-    )
-
-
-def test_same_voice_pairs_turns_of_one_conversation():
-    vectors = torch.tensor([[[1.0, 0], [0, 1], [2, 0]], [[1, 0], [1, 0], [1, 0]]])
-    people = torch.tensor([[5, 6, 5], [5, -1, 5]])
-    weight = torch.tensor([[1.0, 1, 1], [1, 1, 0]])
-    cosine, same = same_voice(Turns(vectors, people, weight))
-    assert same.tolist() == [False, True, False]
-    torch.testing.assert_close(cosine, torch.tensor([0.0, 1.0, 0.0]))

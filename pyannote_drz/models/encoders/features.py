@@ -118,7 +118,7 @@ class FeatureEncoder(nn.Module):
                 raise ValueError(f"weights of {name} do not fit: {missing}, {loaded[1]}.")
         self.requires_grad_(False)
         self.train(False)
-        self.register_load_state_dict_post_hook(_nothing_is_missing)
+        self.register_load_state_dict_pre_hook(_keep_its_own)
 
     def train(self, mode: bool = True) -> FeatureEncoder:
         """Evaluation mode, whatever is asked for."""
@@ -264,6 +264,6 @@ def best_order(features: Features, reference: Features) -> tuple[int, ...]:
     return max(orders, key=lambda order: sum(together[k][to] for k, to in enumerate(order)))
 
 
-def _nothing_is_missing(module: nn.Module, incompatible) -> None:
-    """Checkpoints do not have the encoders' weights."""
-    incompatible.missing_keys.clear()
+def _keep_its_own(encoder: FeatureEncoder, state_dict: dict, prefix: str, *_) -> None:
+    """Checkpoints do not have the encoders' weights; nothing else may be missing there."""
+    state_dict.update(nn.Module.state_dict(encoder, prefix=prefix))

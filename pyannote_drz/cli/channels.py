@@ -1,0 +1,84 @@
+"""Channels of a recording: mixed, one of them, or each heard by itself, as call centres record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:  # what takes seconds to import is imported by the functions that need it
+    from torch import Tensor
+
+    from ..pipelines.output import Pix2SeqOutput
+
+MIX, EACH = "mix", "each"
+
+
+def check_channels(told: str) -> str | int:
+    """What `--channels` says: "mix", "each", or the number of a channel, from 0 up.
+
+    Raises
+    ------
+    InputError
+        It says something else; people count from 1.
+    """
+    if told in (MIX, EACH):
+        return told
+    if told.isascii() and told.isdigit() and int(told) > 0:
+        return int(told) - 1
+    raise InputError(f"--channels must be mix, each, or a number from 1 up, not '{told}'.")
+
+
+def read_channels(file: Path, channels: str | int, sample_rate: int) -> Tensor:
+    """Waveform of a recording, (channels that are heard apart, samples).
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or there is no such channel.
+    """
+    from ..audio import Audio
+
+    audio = Audio(sample_rate, mono=None if channels == EACH else "downmix")
+    return audio({"audio": file, "channel": channels if isinstance(channels, int) else None})[0]
+
+
+def diarize_channels(
+    diarize: Callable[[Mapping], Pix2SeqOutput], waveform: Tensor, sample_rate: int, uri: str
+) -> Pix2SeqOutput:
+    """Diarize each channel by itself, and put together what was heard.
+
+    Speakers of several channels are different people, "1:SPEAKER_00" and "2:SPEAKER_00"; known
+    speakers keep their names, as they may be in any.
+
+    Parameters
+    ----------
+    diarize : callable
+        From a file to an output, as a pipeline is.
+    waveform : (channels, samples) Tensor
+    sample_rate : int
+        In Hz.
+    uri : str
+    """
+    from ..pipelines.output import Pix2SeqOutput, annotate, confidence_of
+    from ..pipelines.stitching import Turn, exclusive
+
+    if len(waveform) == 1:
+        return diarize({"waveform": waveform, "sample_rate": sample_rate, "uri": uri})
+    turns, names, numbers = [], {}, {}
+    for number, channel in enumerate(waveform, 1):
+        output = diarize({"waveform": channel[None], "sample_rate": sample_rate, "uri": uri})
+        for segment, track, who in output.speaker_diarization.itertracks(yield_label=True):
+            name = f"{number}:{who}" if str(who).startswith("SPEAKER_") else str(who)
+            speaker = numbers.setdefault(name, len(numbers))
+            names[speaker] = name
+            probability = output.confidence[segment, track]
+            turns.append(Turn(segment.start, segment.end, speaker, probability))
+    turns.sort()
+    return Pix2SeqOutput(
+        speaker_diarization=annotate(turns, names, uri),
+        exclusive_speaker_diarization=annotate(exclusive(turns), names, uri),
+        confidence=confidence_of(turns),
+    )
