@@ -86,11 +86,14 @@ def cluster(
         left -= 1
     if present.shape[1] > 1:
         little = min(LITTLE_S, LITTLE_SHARE * seconds[np.unique(labels)].sum())
-        while left > min_speakers:
-            clusters = np.unique(labels)
-            b = int(clusters[seconds[clusters].argmin()])
-            if seconds[b] >= little:
+        clusters = np.unique(labels)
+        for b in clusters[np.argsort(seconds[clusters], kind="stable")]:
+            if seconds[b] >= little or left <= min_speakers:
                 break
-            join(int(nearest[b]), b)
-            left -= 1
+            # Not somebody who is heard in the same chunk, by the model's own word.
+            row = np.where(present @ present[b] > 0, -np.inf, alike[b])
+            a = int(row.argmax())
+            if not np.isneginf(row[a]):
+                join(a, int(b))
+                left -= 1
     return np.unique(labels, return_inverse=True)[1]

@@ -29,6 +29,7 @@ from .stitching import Turn, stitch
 # Speakers with less speech, in seconds and as a share of all, are not prompted: most of them are
 # mistakes of pass 1.
 LITTLE_S, LITTLE_SHARE = 10.0, 0.05
+MOST_TRIES = 10  # to find as many speakers as are asked for
 
 
 @dataclass(frozen=True)
@@ -112,21 +113,31 @@ def diarize(
         in_file(result, chunk, settings.threshold)
         for result, chunk in zip(results, chunks, strict=True)
     ]
-    labels = label_turns(of_chunks, settings.clustering_threshold, min_speakers, max_speakers)
-    hook("clustering", sorted({label for some in labels for label in some}))
-
-    def renamed(c: int) -> list[Turn]:
-        turns = of_chunks[c].turns
-        return [t._replace(speaker=k) for t, k in zip(turns, labels[c], strict=True)]
-
-    turns = stitch(chunks, [renamed(c) for c in range(len(chunks))], settings.min_duration_off)
+    tries = []
+    for fewest in range(min_speakers, min_speakers + MOST_TRIES):
+        labels = label_turns(of_chunks, settings.clustering_threshold, fewest, max_speakers)
+        named = [
+            [turn._replace(speaker=label) for turn, label in zip(turns, some, strict=True)]
+            for (turns, _), some in zip(of_chunks, labels, strict=True)
+        ]
+        tries.append(stitch(chunks, named, settings.min_duration_off))
+        # Whoever is only heard in the context of chunks is lost when they are stitched.
+        if min_speakers <= num_speakers(tries[-1]):
+            break
+    turns = next((t for t in tries if min_speakers <= num_speakers(t) <= max_speakers), tries[0])
+    hook("clustering", sorted({turn.speaker for turn in turns}))
     speakers = speakers_of(turns, features, waveform)
     # A file of one chunk has nobody to keep apart from chunk to chunk.
     if settings.num_passes > 1 and len(chunks) > 1 and any(s.stretches for s in speakers):
         chunks, again = yield from prompted_pass(features, turns, speakers, settings)
-        turns = stitch(chunks, again, settings.min_duration_off)
-        speakers = speakers_of(turns, features, waveform)
+        again = stitch(chunks, again, settings.min_duration_off)
+        if num_speakers(again) >= min_speakers:
+            turns, speakers = again, speakers_of(again, features, waveform)
     return Diarization(turns, speakers)
+
+
+def num_speakers(turns: list[Turn]) -> int:
+    return len({turn.speaker for turn in turns})
 
 
 def in_file(result: ChunkResult, chunk: Chunk, threshold: float) -> ChunkResult:

@@ -1,80 +1,100 @@
-"""Online: what of a stream is written, and with which prompts."""
+"""Online: what of a stream is encoded and written, and with which prompts."""
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
-from pyannote_drz.pipelines.chunks import Ask, Written
-from pyannote_drz.pipelines.online import Stream, check_step, heard_s
+from pyannote_drz.models.encoders.features import Blocks
+from pyannote_drz.pipelines.chunks import ChunkRequest, ChunkResult, embed
+from pyannote_drz.pipelines.online import BEFORE_S, Stream, check_step, heard_s
 from pyannote_drz.pipelines.stitching import Turn
-from pyannote_drz.prompting import NOBODY
+from pyannote_drz.prompting import NOBODY, POSITION_S
 
-RATE = 100
+from .speech import features_of, speaker_of
+
+RATE = 16000
 
 
-def follow(settings, seconds: float, num_people: int, max_people: float = 9) -> list[Ask]:
+@pytest.fixture
+def follow(settings, monkeypatch):
     """What is written of a stream in which everybody speaks for 2 s in turn, step by step.
 
-    Whoever is prompted is recognised by the samples of their prompt, which say who speaks.
+    Beside it, how many seconds are encoded in each step.
     """
-    asks = []
-    speaker = torch.arange(round(seconds * RATE)) // (2 * RATE) % num_people
 
-    def write(batch: list[Ask]) -> list[Written]:
-        (ask,) = batch
-        asks.append(ask)
-        waveform, spans = ask.prompts
-        names = [int(waveform[round(start * RATE)]) for start, _ in spans]
-        edges = [0, *(ask.waveform.diff().nonzero()[:, 0] + 1).tolist(), len(ask.waveform)]
-        turns, vectors = [], []
-        for start, end in zip(edges, edges[1:], strict=False):
-            name = int(ask.waveform[start])
-            if name not in names:
-                names.append(name)
-            turns.append(Turn(start / RATE, end / RATE, names.index(name), 0.9))
-            vectors.append((end - start) * np.append(np.eye(12)[name], 1.0))
-        assert len(names) <= 12
-        speech = np.ones(len(ask.waveform) // 2)
-        return [Written(turns, np.array(vectors), np.ones(13), speech)]
+    def follow(number: int, seconds: float = 30.0, max_speakers: float = 9, **changed):
+        requests, encoded = [], []
 
-    stream = Stream(
-        speaker.float().split(RATE), RATE, settings, write, step=1.0, lookahead=1.0, known=[],
-        max_people=max_people, classes=(f"S{n}" for n in range(99)),
-    )  # fmt: skip
-    list(stream)
-    return asks
+        def encode(self, waveform, start, stop, before=0, at=0):
+            encoded.append((stop - max(start - before, at)) * POSITION_S)
+            return features_of([(int(k / 25) % number,) for k in range(start, stop)])
 
+        def decode(batch: list[ChunkRequest]) -> list[ChunkResult]:
+            (request,) = batch
+            requests.append(request)
+            prompts, spans = request.prompts
+            spans = [(round(start / POSITION_S), round(end / POSITION_S)) for start, end in spans]
+            local = [speaker_of(prompts.part(*span)) for span in spans]
+            turns = []
+            for at in range(request.features.num_positions):
+                name = speaker_of(request.features.part(at, at + 1))
+                if name not in local:
+                    local.append(name)
+                where = (at * POSITION_S, (at + 1) * POSITION_S)
+                if turns and turns[-1].speaker == local.index(name):
+                    turns[-1] = turns[-1]._replace(end=where[1])
+                else:
+                    turns.append(Turn(*where, local.index(name), 0.9))
+            assert len(local) <= 12
+            return [ChunkResult(turns, embed(turns, request.features))]
 
-def test_nobody_is_known_at_first_and_everybody_in_the_end(settings):
-    asks = follow(settings, 20, num_people=2)
-    assert asks[0].prompts is NOBODY
-    assert len(asks[-1].prompts.spans) == 2
+        monkeypatch.setattr(Blocks, "encode", encode)
+        stream = Stream(
+            torch.ones(round(seconds * RATE)).split(RATE), RATE, replace(settings, **changed),
+            None, decode, step=1.0, lookahead=1.0, enrolled=[], max_speakers=max_speakers,
+            classes=(f"S{n}" for n in range(99)),
+        )  # fmt: skip
+        list(stream)
+        return requests, encoded
 
-
-def test_windows_are_no_longer_than_what_the_model_knows(settings):
-    for num_people in (1, 3, 9):
-        asks = follow(settings, 40, num_people)
-        assert max(len(ask.waveform) for ask in asks) == 600
-        assert max(ask.num_samples for ask in asks) <= 1000
-        assert any(ask.prompts.spans for ask in asks)
+    return follow
 
 
-def test_without_prompts_chunks_are_whole_windows(settings):
-    asks = follow(replace(settings, num_passes=1), 20, num_people=2)
-    assert all(ask.prompts is NOBODY for ask in asks)
-    assert max(len(ask.waveform) for ask in asks) == 1000
+def test_nobody_is_known_at_first_and_everybody_in_the_end(follow):
+    requests, _ = follow(2)
+    assert requests[0].prompts is NOBODY
+    assert len(requests[-1].prompts.spans) == 2
 
 
-def test_a_letter_is_kept_for_whoever_may_come(settings):
-    """Three people may all be prompted once they are known to be all."""
-    asks = follow(settings, 40, num_people=9)
-    assert max(len(ask.prompts.spans) for ask in asks) == 3
-    assert all(ask.max_speakers == 4 for ask in asks)
-    asks = follow(settings, 40, num_people=3, max_people=3)
-    assert max(len(ask.prompts.spans) for ask in asks) == 3
-    assert all(ask.max_speakers == 3 for ask in asks)
+@pytest.mark.parametrize("number", [1, 3, 9])
+def test_windows_are_no_longer_than_what_the_model_knows(follow, number):
+    requests, _ = follow(number)
+    assert max(request.features.num_positions for request in requests) == 75
+    assert max(request.num_positions for request in requests) <= 125
+    assert any(request.prompts.spans for request in requests)
+
+
+def test_without_prompts_chunks_are_whole_windows(follow):
+    requests, _ = follow(2, num_passes=1)
+    assert all(request.prompts is NOBODY for request in requests)
+    assert max(request.features.num_positions for request in requests) == 125
+
+
+def test_a_step_encodes_what_it_adds_and_its_context(follow):
+    _, encoded = follow(2)
+    most = BEFORE_S + 2.0 + 1.0  # before, what had no context yet, the step
+    assert max(encoded) <= most + 2 * POSITION_S
+
+
+def test_a_local_speaker_is_kept_for_whoever_may_come(follow):
+    """Three speakers may all be prompted once they are known to be all."""
+    requests, _ = follow(9)
+    assert max(len(request.prompts.spans) for request in requests) == 3
+    assert all(request.max_speakers == 4 for request in requests)
+    requests, _ = follow(3, max_speakers=3)
+    assert max(len(request.prompts.spans) for request in requests) == 3
+    assert all(request.max_speakers == 3 for request in requests)
 
 
 @pytest.mark.parametrize("num_passes, most", [(1, 10.0), (2, 6.0)])

@@ -8,10 +8,9 @@ from pyannote_drz.pipelines.pix2seq import DEFAULTS
 
 PARAMS = {
     "threshold": 0.25,
-    "activity_threshold": 0.3,
     "newcomer_bias": 0.5,
     "min_duration_off": 0.5,
-    "linking_threshold": 0.3,
+    "clustering_threshold": 0.3,
     "num_passes": 1,
 }
 

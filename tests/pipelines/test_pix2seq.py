@@ -10,12 +10,17 @@ from pyannote.core import Annotation, Segment
 from pyannote.database import ProtocolFile
 from typer.testing import CliRunner
 
-from pyannote_drz.pipelines.chunks import Written
+from pyannote_drz.models.encoders.features import Blocks
+from pyannote_drz.pipelines.chunks import ChunkResult, embed
 from pyannote_drz.pipelines.output import VoicePrompts
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
 from pyannote_drz.pipelines.stitching import Turn
+from pyannote_drz.prompting import POSITION_S
+
+from .speech import features_of, speaker_of
 
 RATE = 16000
+POSITION = 1280  # samples
 
 
 @pytest.fixture
@@ -27,44 +32,54 @@ def wav(tmp_path, noise):
 
 
 def script(pipeline, monkeypatch, conversation: Annotation):
-    """Make the model write the truth, with letters by arrival after those of prompts.
+    """Make the encoders hear, and the model write, the truth.
 
-    Voices are told from the samples: the value of each sample says who speaks. Everybody has a
-    voice vector of their own. Only so many voices are written as there may be letters.
+    Local speakers are numbered by arrival after those of prompts. When something is heard is told
+    by the samples, which count; where a chunk begins is told by its long embeddings. Only so many
+    speakers are written as there may be.
     """
     prompted_per_chunk = []
-    voices = dict.fromkeys(sorted(conversation.labels()))
-    for i, name in enumerate(voices):
-        voices[name] = np.eye(len(voices) + 1)[i]
+    names = sorted(conversation.labels())
 
-    def write(asks):
-        return [write_one(*ask) for ask in asks]
+    def encode(self, waveform, start, stop, before=0, at=0):
+        begin = round(float(waveform[0]) / POSITION) - at  # of the recording, in the conversation
+        positions = range(begin + start, begin + stop)
+        active = []
+        for position in positions:
+            middle = (position + 0.5) * POSITION_S
+            here = conversation.crop(Segment(middle - 0.001, middle + 0.001)).labels()
+            active.append(tuple(sorted(names.index(name) for name in here)))
+        features = features_of(active)
+        long = torch.zeros(len(active), 192)
+        long[:, 0] = torch.tensor(positions)
+        return features._replace(long=long)
 
-    def write_one(waveform, max_speakers, prompts):
-        assert len(prompts.waveform) + len(waveform) <= 10 * RATE  # what the model has learnt
-        start = float(waveform[0]) / RATE  # the file counts its samples
-        names = []
+    def decode(requests):
+        return [decode_one(*request) for request in requests]
+
+    def decode_one(features, max_speakers, prompts):
+        # what the model has learnt
+        assert prompts.features.num_positions + features.num_positions <= 125
+        start = float(features.long[0, 0]) * POSITION_S
+        local = []
         for begin, end in prompts.spans:
-            middle = float(prompts.waveform[round((0.75 * begin + 0.25 * end) * RATE)]) / RATE
-            (name,) = conversation.crop(Segment(middle - 0.01, middle + 0.01)).labels()
-            names.append(name)
-        prompted_per_chunk.append(tuple(names))
-        assert len(names) <= max_speakers <= 4
-        chunk = Segment(start, start + len(waveform) / RATE)
-        turns, vectors = [], []
+            first, stop = round(begin / POSITION_S), round(end / POSITION_S)
+            local.append(names[speaker_of(prompts.features.part(first, stop))])
+        prompted_per_chunk.append(tuple(local))
+        assert len(local) <= max_speakers <= 4
+        chunk = Segment(start, start + features.num_positions * POSITION_S)
+        turns = []
         inside = conversation.crop(chunk).itertracks(yield_label=True)
         for segment, _, name in sorted(inside, key=lambda track: track[0]):
-            if name not in names and len(names) < max_speakers:
-                names.append(name)
-            if name in names:
-                letter = names.index(name)
-                turns.append(Turn(segment.start - start, segment.end - start, letter, 0.9))
-                vectors.append(segment.duration * np.append(voices[name], 1.0))
-        dim = len(voices) + 2
-        vectors = np.array(vectors).reshape(-1, dim)
-        return Written(turns, vectors, np.ones(dim), np.ones(len(waveform)))
+            if name not in local and len(local) < max_speakers:
+                local.append(name)
+            if name in local:
+                number = local.index(name)
+                turns.append(Turn(segment.start - start, segment.end - start, number, 0.9))
+        return ChunkResult(turns, embed(turns, features))
 
-    monkeypatch.setattr(pipeline, "write", write)
+    monkeypatch.setattr(Blocks, "encode", encode)
+    monkeypatch.setattr(pipeline, "decode", decode)
     return prompted_per_chunk
 
 
@@ -101,7 +116,7 @@ def test_output(pipeline, noise):
     tracks = {(segment, track) for segment, track in diarization.itertracks()}
     assert set(output.confidence) == tracks and set(output.prompts) <= set(labels)
     assert all(0 < p <= 1 for p in output.confidence.values())
-    assert output.speaker_embeddings.shape == (len(labels), 16)
+    assert output.speaker_embeddings.shape == (len(labels), 192)
     assert np.linalg.norm(output.speaker_embeddings, axis=1) == pytest.approx(1, abs=1e-3)
 
 
@@ -187,12 +202,16 @@ def test_hooks(pipeline, noise):
         calls.append((step, artifact, completed, total))
 
     output = pipeline(noise, hook=hook)
-    for name, expected in (("chunks", [0, 8, 15]), ("prompted chunks", [*range(0, 29, 8), 29])):
+    for name, expected in (
+        ("features", [1, 2, 3, 4]),
+        ("chunks", [0, 8, 15]),
+        ("prompted chunks", [*range(0, 28, 8), 28]),
+    ):
         done = [(completed, total) for step, _, completed, total in calls if step == name]
         assert done == [(completed, expected[-1]) for completed in expected]  # batches of 8
     pipeline.batch_size = 4
     assert pipeline(noise).confidence == pytest.approx(output.confidence, abs=1e-4)
-    assert [c[0] for c in calls if c[2] is None] == ["people", "turns", "diarization"]
+    assert [c[0] for c in calls if c[2] is None] == ["clustering", "turns", "diarization"]
     assert [call[0] for call in calls[-2:]] == ["turns", "diarization"]
     assert calls[-1][1] is output.speaker_diarization
     assert all(0 < turn.probability <= 1 for turn in calls[-2][1])
@@ -278,7 +297,7 @@ def test_seams_and_labels(pipeline, monkeypatch, num_passes, online):
 
 
 @pytest.mark.parametrize("online", [False, True])
-def test_twelve_people_and_four_letters(pipeline, monkeypatch, online):
+def test_twelve_speakers_and_four_of_them_in_a_window(pipeline, monkeypatch, online):
     everybody = [f"person {i:02d}" for i in range(12)]
     order = everybody + everybody[-3:] + everybody[:5]  # some come back
     turns = [(4.0 * i, 4.0 * i + 3, name) for i, name in enumerate(order)]
@@ -305,7 +324,7 @@ def test_max_speakers_over_the_whole_file(pipeline, monkeypatch, online, most):
 
 
 @pytest.mark.parametrize("wanted", [2, 3, 5])
-def test_min_speakers_splits_who_is_least_certain(pipeline, monkeypatch, wanted):
+def test_min_speakers_are_told_apart(pipeline, monkeypatch, wanted):
     turns = [(3.0 * i, 3.0 * i + 2, "ann" if i % 3 else "bob") for i in range(12)]
     script(pipeline, monkeypatch, conversation_of(*turns))
     for asked in ({"min_speakers": wanted}, {"num_speakers": wanted}):
@@ -320,10 +339,10 @@ def test_one_chunk_can_be_split(pipeline, monkeypatch):
     script(pipeline, monkeypatch, conversation_of((0, 2, "ann"), (3, 5, "ann"), (6, 8, "ann")))
     output = pipeline(counting(9), num_speakers=2)
     assert len(output.speaker_diarization.labels()) == 2
-    assert set(output.prompts) == {"SPEAKER_00"}  # the new one was not asked for by the voice
+    assert set(output.prompts) == {"SPEAKER_00", "SPEAKER_01"}
 
 
-def test_somebody_without_prompt_is_recognised_at_the_seam(pipeline, monkeypatch):
+def test_somebody_without_prompt_is_recognized_at_the_seam(pipeline, monkeypatch):
     conversation = conversation_of((0.0, 9.5, "ann"), (6.2, 9.0, "bob"))  # bob is never alone
     script(pipeline, monkeypatch, conversation)
     for online in (False, True):
@@ -331,10 +350,10 @@ def test_somebody_without_prompt_is_recognised_at_the_seam(pipeline, monkeypatch
         assert [turn[:2] for turn in turns_of(diarization)] == [(0.0, 9.5), (6.2, 9.0)]
 
 
-# ---- people known by name -------------------------------------------------------------------
+# ---- speakers known by name -------------------------------------------------------------------
 
 
-def enrolment(start: float, end: float) -> dict:
+def recording(start: float, end: float) -> dict:
     samples = torch.arange(round(start * RATE), round(end * RATE), dtype=torch.float32)
     return {"waveform": samples, "sample_rate": RATE}
 
@@ -349,8 +368,8 @@ def test_known_speakers(pipeline, monkeypatch, online, num_passes):
     )  # fmt: skip
     script(pipeline, monkeypatch, conversation)
     pipeline.instantiate({"num_passes": num_passes})
-    known = {"Ann": enrolment(0, 20), "Bob": enrolment(20, 40), "Eve": enrolment(40, 44)}
-    file = enrolment(60, 90)
+    known = {"Ann": recording(0, 20), "Bob": recording(20, 40), "Eve": recording(40, 44)}
+    file = recording(60, 90)
     output = pipeline(file, known_speakers=known, online=online)
 
     names = {"Ann": "ann", "Bob": "bob", "SPEAKER_00": "cyd", "SPEAKER_01": "dan"}
@@ -364,7 +383,7 @@ def test_known_speakers(pipeline, monkeypatch, online, num_passes):
 def test_prompts_are_saved_and_known_in_the_next_file(pipeline, monkeypatch, tmp_path):
     conversation = conversation_of((1, 4, "ann"), (5, 9, "bob"), (20, 24, "bob"), (25, 27, "cyd"))
     script(pipeline, monkeypatch, conversation)
-    monday = pipeline(enrolment(0, 10)).prompts
+    monday = pipeline(recording(0, 10)).prompts
     assert list(monday) == ["SPEAKER_00", "SPEAKER_01"]
     assert monday["SPEAKER_01"]["segments"] == [(5, 9)]
     assert monday["SPEAKER_01"]["confidence"] == pytest.approx(0.9)
@@ -376,7 +395,7 @@ def test_prompts_are_saved_and_known_in_the_next_file(pipeline, monkeypatch, tmp
     team = VoicePrompts.load(path)
     assert torch.equal(team["Bob"].pop("waveform"), monday["SPEAKER_01"].pop("waveform"))
     assert team["Bob"]["confidence"] == monday["SPEAKER_01"]["confidence"]
-    tuesday = pipeline(enrolment(19, 29), known_speakers=VoicePrompts.load(path))
+    tuesday = pipeline(recording(19, 29), known_speakers=VoicePrompts.load(path))
     assert tuesday.speaker_diarization.labels() == ["Bob", "SPEAKER_00"]
 
     for bad in ("nowhere.safetensors", __file__):
@@ -391,9 +410,9 @@ def test_bad_known_speakers(pipeline, monkeypatch, noise):
     script(pipeline, monkeypatch, conversation_of((50, 60, "ann")))
     for known, message in (
         ([1], "must map names to recordings, got list"),
-        ({"": enrolment(0, 1)}, "must have a name, got ''"),
+        ({"": recording(0, 1)}, "must have a name, got ''"),
         ({"ann": "nowhere.wav"}, "nowhere.wav"),
-        ({"ann": enrolment(0, 20)}, "no voice was heard in the recording of known speaker 'ann'"),
+        ({"ann": recording(0, 20)}, "no voice was heard in the recording of known speaker 'ann'"),
     ):
         with pytest.raises(ValueError, match=message):
             pipeline(counting(20), known_speakers=known)
@@ -469,8 +488,8 @@ def test_files_of_a_list_share_batches(pipeline, noise, monkeypatch):
         for s in starts
     ]
     alone = {file["uri"]: pipeline(file) for file in files}
-    sizes, write = [], pipeline.write
-    monkeypatch.setattr(pipeline, "write", lambda asks: sizes.append(len(asks)) or write(asks))
+    sizes, decode = [], pipeline.decode
+    monkeypatch.setattr(pipeline, "decode", lambda some: sizes.append(len(some)) or decode(some))
     for file, output in pipeline(files):
         expected = alone[file["uri"]]
         assert output.confidence == pytest.approx(expected.confidence, abs=1e-4)

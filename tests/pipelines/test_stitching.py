@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyannote_drz.pipelines.stitching import (
-    Chunk,
     Turn,
     alone,
     clip,
@@ -11,38 +10,8 @@ from pyannote_drz.pipelines.stitching import (
     merge,
     rejoin,
     seam,
-    split,
+    together,
 )
-
-
-def test_a_short_file_is_one_chunk():
-    assert split(7, duration=10, context=2) == [Chunk(0, 7, 0, 7)]
-    assert split(10, duration=10, context=2) == [Chunk(0, 10, 0, 10)]
-    # pyannote's sample is 30.002 s long, and 2 ms are not worth another chunk of 30 s
-    assert split(12, duration=10, context=2, tail=3) == [Chunk(0, 10, 0, 12)]
-
-
-def test_the_last_chunk_is_shifted_left():
-    assert split(17, duration=10, context=2) == [
-        Chunk(0, 10, 0, 8),
-        Chunk(6, 16, 8, 14),
-        Chunk(7, 17, 14, 17),
-    ]
-
-
-@given(st.integers(1, 500), st.integers(5, 60), st.data())
-def test_chunks_tile_the_file(num_samples, duration, data):
-    context = data.draw(st.integers(0, (duration - 1) // 2))
-    chunks = split(num_samples, duration, context)
-
-    edges = [chunks[0].first] + [chunk.last for chunk in chunks]
-    assert edges[0] == 0 and edges[-1] == num_samples
-    assert [chunk.first for chunk in chunks] == edges[:-1]  # no gap, no overlap
-    for chunk in chunks:
-        assert chunk.stop - chunk.start == min(duration, num_samples)
-        assert 0 <= chunk.start <= chunk.first < chunk.last <= chunk.stop <= num_samples
-        assert chunk.first == 0 or chunk.first - chunk.start >= context
-        assert chunk.last == num_samples or chunk.stop - chunk.last >= context
 
 
 def test_clip():
@@ -121,3 +90,13 @@ def test_exclusive_covers_the_same_time_once(turns):
         speakers = {turn.speaker for turn in turns if turn.start < t < turn.end}
         floor = {turn.speaker for turn in alone if turn.start < t < turn.end}
         assert floor <= speakers and len(floor) == min(1, len(speakers))
+
+
+@given(TURNS)
+def test_turns_are_together_with_all_that_overlap_them(turns):
+    turns = sorted(turns)
+    groups = list(together(turns))
+    assert [row for rows in groups for row in rows] == list(range(len(turns)))
+    for rows in groups:
+        for row in rows:
+            assert alone(turns[row], [turns[i] for i in rows]) == alone(turns[row], turns)

@@ -1,0 +1,47 @@
+"""Enrollment: who is called by name, and how sure that is."""
+
+import numpy as np
+import pytest
+
+from pyannote_drz.pipelines.enrollment import ACCEPT, Enrolled, identify, probabilities_of
+from pyannote_drz.pipelines.prompts import Speaker
+
+
+def of(degrees: float, seconds: float = 20.0) -> np.ndarray:
+    embedding = np.zeros(193)
+    angle = np.deg2rad(degrees)
+    embedding[[0, 1, -1]] = seconds * np.cos(angle), seconds * np.sin(angle), seconds
+    return embedding
+
+
+def speakers(*degrees: float) -> list[Speaker]:
+    return [Speaker(k, embedding=of(angle)) for k, angle in enumerate(degrees)]
+
+
+def test_the_same_are_named_and_strangers_keep_numbers():
+    names, scores = identify(
+        speakers(92, 5, 180), [Enrolled("Ann", of(0)), Enrolled("Bob", of(90))]
+    )
+    assert names == {0: "Bob", 1: "Ann"}
+    assert scores[0]["Bob"] > 0.9 > 0.1 > scores[0]["Ann"]
+    assert max(scores[2].values()) < 0.1
+
+
+def test_a_name_is_given_once_and_to_the_likeliest():
+    names, _ = identify(speakers(20, 5), [Enrolled("Ann", of(0))])
+    assert names == {1: "Ann"}
+
+
+def test_more_alike_is_more_probable():
+    table = probabilities_of(np.stack([of(a) for a in range(0, 181, 10)]), [Enrolled("A", of(0))])
+    assert (np.diff(table[:, 0]) < 0).all() and table[0, 0] > ACCEPT > table[-1, 0]
+
+
+def test_nobody():
+    assert identify([], [Enrolled("Ann", of(0))]) == ({}, {})
+    assert identify(speakers(0), []) == ({}, {})
+
+
+def test_whoever_was_hardly_heard_has_a_probability():
+    silent = Enrolled("Ann", np.zeros(193))
+    assert probabilities_of(of(0)[None], [silent])[0, 0] == pytest.approx(0, abs=0.1)
