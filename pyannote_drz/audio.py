@@ -6,23 +6,28 @@ with libsndfile (its binaries come inside the `soundfile` wheel) and resamples w
 copes with odd rates such as 22254 Hz.
 """
 
+import os
+import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from io import IOBase, TextIOBase
+from io import TextIOBase
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyannote.audio
-import soundfile
 import soxr
 import torch
 import torch.nn.functional as F
 from pyannote.core import Segment
 from torch import Tensor
 
+from .errors import InputError
+from .mixing import mix
 from .names import uri_of
+from .sounds import Sound, is_file_object, open_sound
 
-AudioFile = str | Path | IOBase | Mapping
+AudioFile = str | os.PathLike | BinaryIO | Mapping
 
 
 class Audio(pyannote.audio.Audio):
@@ -44,11 +49,11 @@ class Audio(pyannote.audio.Audio):
 
     def __init__(self, sample_rate: int | None = None, mono: str | None = None):
         if sample_rate is not None and not (_is_integer(sample_rate) and sample_rate > 0):
-            raise ValueError(
+            raise InputError(
                 f"sample_rate must be a positive number of hertz, got {sample_rate!r}."
             )
         if mono not in (None, "random", "downmix"):
-            raise ValueError(f"mono must be None, 'random' or 'downmix', got {mono!r}.")
+            raise InputError(f"mono must be None, 'random' or 'downmix', got {mono!r}.")
         super().__init__(None if sample_rate is None else int(sample_rate), mono)
 
     @staticmethod
@@ -70,15 +75,15 @@ class Audio(pyannote.audio.Audio):
 
         Raises
         ------
-        ValueError
+        InputError
             If there is no such file, or if the mapping is not one of the above.
         """
-        if isinstance(file, (str, Path)):
+        if isinstance(file, (str, os.PathLike)):
             file = {"audio": file, "uri": uri_of(file)}
-        elif isinstance(file, IOBase):
+        elif is_file_object(file):
             file = {"audio": file, "uri": "stream"}
         elif not isinstance(file, Mapping):
-            raise ValueError(
+            raise InputError(
                 "audio must be a path, an open binary file, or a mapping with 'audio' or with "
                 f"'waveform' and 'sample_rate', got {type(file).__name__}."
             )
@@ -87,7 +92,7 @@ class Audio(pyannote.audio.Audio):
             waveform = _as_channel_time(file["waveform"])
             sample_rate = file.get("sample_rate", None)
             if not (_is_integer(sample_rate) and sample_rate > 0):
-                raise ValueError(
+                raise InputError(
                     "a 'waveform' needs its 'sample_rate' in hertz beside it, "
                     f"got sample_rate={sample_rate!r}."
                 )
@@ -95,24 +100,26 @@ class Audio(pyannote.audio.Audio):
             known["uri"] = file.get("uri", None) or "waveform"
         elif "audio" in file:
             audio = file["audio"]
-            if isinstance(audio, IOBase):
-                if isinstance(audio, TextIOBase) or not audio.seekable():
-                    raise ValueError(
+            if isinstance(audio, (str, os.PathLike)):
+                path = Path(audio)
+                if not path.exists() or path.is_dir() or path.is_char_device():
+                    what = "is a folder" if path.is_dir() else "does not exist"
+                    what = "is a device" if path.is_char_device() else what
+                    raise InputError(f"audio file {str(audio)!r} {what}.")
+                known = {"uri": file.get("uri", None) or uri_of(audio)}
+            elif is_file_object(audio):
+                if isinstance(audio, TextIOBase):
+                    raise InputError(
                         f"an open audio file must be binary and seekable, as open(path, 'rb') "
                         f"gives it, got {audio!r}."
                     )
                 known = {"uri": file.get("uri", None) or "stream"}
-            elif isinstance(audio, (str, Path)):
-                if not Path(audio).is_file():
-                    what = "is a folder" if Path(audio).is_dir() else "does not exist"
-                    raise ValueError(f"audio file {str(audio)!r} {what}.")
-                known = {"uri": file.get("uri", None) or uri_of(audio)}
             else:
-                raise ValueError(
+                raise InputError(
                     f"'audio' must be a path or an open binary file, got {type(audio).__name__}."
                 )
         else:
-            raise ValueError(
+            raise InputError(
                 f"a file must have 'audio' or 'waveform', got only {sorted(map(str, file))}."
             )
 
@@ -124,18 +131,18 @@ class Audio(pyannote.audio.Audio):
         return {**file, **known}
 
     def get_duration(self, file: AudioFile) -> float:
-        """Duration of `file` in seconds, from its header.
+        """Duration of `file` in seconds: from its header, or counted where that does not tell.
 
         Raises
         ------
-        ValueError
+        InputError
             If `file` cannot be read, or holds no sample.
         """
         file = self.validate_file(file)
         if "waveform" in file:
             return file["waveform"].shape[1] / file["sample_rate"]
         with _opened(file) as sound:
-            return sound.frames / sound.samplerate
+            return sound.count() / sound.rate
 
     def __call__(self, file: AudioFile) -> tuple[Tensor, int]:
         """Read all of `file`.
@@ -148,7 +155,7 @@ class Audio(pyannote.audio.Audio):
 
         Raises
         ------
-        ValueError
+        InputError
             If `file` cannot be read, holds no sample, or holds a sample that is not finite.
         """
         file = self.validate_file(file)
@@ -156,7 +163,7 @@ class Audio(pyannote.audio.Audio):
             waveform, sample_rate = file["waveform"], file["sample_rate"]  # (channel, time)
         else:
             with _opened(file) as sound:
-                waveform, sample_rate = _read(sound, file), sound.samplerate  # (channel, time)
+                waveform, sample_rate = _as_tensor(sound.read()), sound.rate  # (channel, time)
         _check_samples(waveform, sample_rate, file)
         return self.downmix_and_resample(waveform, sample_rate, channel=file.get("channel", None))
 
@@ -179,14 +186,14 @@ class Audio(pyannote.audio.Audio):
 
         Raises
         ------
-        ValueError
+        InputError
             As for the whole file; or if `segment` is empty; or if it leaves the file by more than
             one sample and `mode` is "raise".
         """
         if mode not in ("raise", "pad"):
-            raise ValueError(f"mode must be 'raise' or 'pad', got {mode!r}.")
+            raise InputError(f"mode must be 'raise' or 'pad', got {mode!r}.")
         if not segment:
-            raise ValueError(f"cannot crop an empty segment, got {segment!r}.")
+            raise InputError(f"cannot crop an empty segment, got {segment!r}.")
         file = self.validate_file(file)
 
         if "waveform" in file:
@@ -195,10 +202,9 @@ class Audio(pyannote.audio.Audio):
             waveform = whole[:, start:stop]  # (channel, part)
         else:
             with _opened(file) as sound:
-                rate = sound.samplerate
-                start, stop, pad = _place(segment, sound.frames, rate, mode, file)
-                sound.seek(start)
-                waveform = _read(sound, file, stop - start)  # (channel, part)
+                rate = sound.rate
+                start, stop, pad = _place(segment, sound.count(), rate, mode, file)
+                waveform = _as_tensor(sound.read(start, stop))  # (channel, part)
 
         _check_samples(waveform, rate, file, start)
         waveform = F.pad(waveform, pad)  # (channel, segment at the file's rate)
@@ -226,15 +232,19 @@ class Audio(pyannote.audio.Audio):
 
         Raises
         ------
-        ValueError
+        InputError
             If there is no such channel.
         """
         channels, frames = waveform.shape
         if channel is not None and not (_is_integer(channel) and 0 <= channel < channels):
-            raise ValueError(f"there is no channel {channel!r} among 0 to {channels - 1}.")
+            raise InputError(f"there is no channel {channel!r} among 0 to {channels - 1}.")
         target = self.sample_rate or sample_rate
         # given `target` as the rate that it already has, pyannote mixes and leaves the rate to us
         channel = None if channel is None else int(channel)
+        if channel is None and self.mono == "downmix" and channels > 1:
+            waveform, told = mix(waveform, sample_rate)  # (1, time)
+            if told:
+                warnings.warn(told, stacklevel=2)
         waveform, _ = super().downmix_and_resample(waveform, target, channel=channel)
         if target != sample_rate:
             resampled = soxr.resample(waveform.T.cpu().numpy(), sample_rate, target)
@@ -252,78 +262,55 @@ def _is_integer(value: object) -> bool:
 
 
 def _as_channel_time(waveform: Tensor | np.ndarray) -> Tensor:
-    """`waveform` as a `(channel, time)` float32 tensor, or ValueError."""
-    if isinstance(waveform, np.ndarray) and waveform.dtype != object:
+    """`waveform` as a `(channel, time)` float32 tensor, or InputError."""
+    if isinstance(waveform, np.ndarray) and waveform.dtype.kind in "fiub":
+        if waveform.dtype.kind == "f":  # of any width and byte order; torch knows fewer
+            with np.errstate(over="ignore"):  # told as infinite
+                waveform = waveform.astype(np.float32, copy=not waveform.flags.writeable)
         waveform = torch.as_tensor(np.ascontiguousarray(waveform))
     if not isinstance(waveform, Tensor):
-        raise ValueError(f"'waveform' must be a tensor or an array, got {type(waveform).__name__}.")
+        raise InputError(f"'waveform' must be a tensor or an array, got {type(waveform).__name__}.")
     shape = tuple(waveform.shape)
     if not waveform.is_floating_point():
-        raise ValueError(
+        raise InputError(
             f"'waveform' must hold floats between -1 and 1, got {waveform.dtype}; "
             "divide integers by their largest value first."
         )
     if waveform.ndim not in (1, 2) or 0 in shape:
-        raise ValueError(
+        raise InputError(
             f"'waveform' must be (channel, time) or (time,), with at least one sample, got {shape}."
         )
     if waveform.ndim == 2 and shape[0] > shape[1]:
-        raise ValueError(f"'waveform' must have channels first, (channel, time), got {shape}.")
+        raise InputError(f"'waveform' must have channels first, (channel, time), got {shape}.")
     if waveform.ndim == 1:
         waveform = waveform[None]  # (1, time)
-    return waveform.float()  # (channel, time)
+    return waveform.detach().float()  # (channel, time)
 
 
 def _name(file: Mapping) -> str:
     path = file.get("audio", None)
-    return repr(str(path)) if isinstance(path, (str, Path)) else repr(str(file["uri"]))
+    return repr(str(path)) if isinstance(path, (str, os.PathLike)) else repr(str(file["uri"]))
 
 
 @contextmanager
-def _opened(file: Mapping) -> Iterator[soundfile.SoundFile]:
-    """Open a validated file at its first sample; leave an open file rewound."""
-    source = file["audio"]
-    is_open = isinstance(source, IOBase)
-    if is_open:
-        source.seek(0)
-    try:
-        sound = soundfile.SoundFile(source if is_open else str(source))
-    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless .raw
-        raise ValueError(
-            f"cannot read {_name(file)} as audio (wav, flac, ogg, opus and mp3 are known): "
-            f"{getattr(error, 'error_string', error)}"
-        ) from error
-    try:
-        with sound:
-            if sound.frames == 0:
-                raise ValueError(f"audio file {_name(file)} holds no sample.")
-            yield sound
-    finally:
-        if is_open:
-            source.seek(0)
+def _opened(file: Mapping) -> Iterator[Sound]:
+    """Open a validated file."""
+    with open_sound(file["audio"], _name(file)) as sound:
+        yield sound
 
 
-def _read(sound: soundfile.SoundFile, file: Mapping, frames: int = -1) -> Tensor:
-    """The next `frames` samples, all by default, as a `(channel, time)` float32 tensor."""
-    try:
-        samples = sound.read(frames, dtype="float32", always_2d=True)  # (time, channel)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{_name(file)} is damaged: {error.error_string}") from error
-    if len(samples) == 0 and frames != 0:
-        raise ValueError(f"audio file {_name(file)} ends before the samples asked for.")
-    # One channel is not copied: hours of audio are in memory once.
-    waveform = torch.from_numpy(np.ascontiguousarray(samples.T))  # (channel, time)
-    missing = max(0, frames - len(samples))  # of a file cut short
-    return F.pad(waveform, (0, missing)) if missing else waveform
+def _as_tensor(samples: np.ndarray) -> Tensor:
+    """(time, channel) samples as a (channel, time) tensor; one channel is not copied."""
+    return torch.from_numpy(np.ascontiguousarray(samples.T))
 
 
 def _check_samples(waveform: Tensor, sample_rate: int, file: Mapping, start: int = 0) -> None:
-    """Raise ValueError at the first sample that is NaN or infinite; `start` is in samples."""
+    """Raise InputError at the first sample that is NaN or infinite; `start` is in samples."""
     for part in waveform.split(60 * sample_rate, dim=1):  # hours at once would be copied
         finite = torch.isfinite(part).all(dim=0)  # (time,)
         if not finite.all():
             first = (start + int((~finite).nonzero()[0])) / sample_rate
-            raise ValueError(f"{_name(file)} has a NaN or infinite sample at {first:.3f} s.")
+            raise InputError(f"{_name(file)} has a NaN or infinite sample at {first:.3f} s.")
         start += part.shape[1]
 
 
@@ -342,7 +329,7 @@ def _place(
     first = round(float(segment.start) * sample_rate)
     last = first + round(float(segment.duration) * sample_rate)
     if mode == "raise" and (first < 0 or last > frames + 1):
-        raise ValueError(
+        raise InputError(
             f"segment {segment.start:.3f} to {segment.end:.3f} s is not inside {_name(file)}, "
             f"which lasts {frames / sample_rate:.3f} s."
         )

@@ -74,6 +74,7 @@ def score(reference: Annotation, hypothesis: Annotation, uem: Timeline, uri: str
     """
     if not uem:
         raise ValueError(f"nothing of file {uri!r} is annotated: its UEM is empty.")
+    reference, hypothesis = reference.support(), hypothesis.support()  # nobody speaks twice at once
     exact = DiarizationErrorRate()(reference, hypothesis, uem=uem, detailed=True)
     wide = DiarizationErrorRate(collar=2 * COLLAR)  # pyannote counts both sides of a boundary
     collar = wide(reference, hypothesis, uem=uem, detailed=True)
