@@ -22,16 +22,13 @@ def main(
     duration: Annotated[float | None, typer.Option(help="s; chunks of the pipeline")] = None,
     context: Annotated[float, typer.Option(help="s; decoded but not emitted at seams")] = 4,
     threshold: Annotated[float, typer.Option(help="turns less probable than that are dropped")] = 0,
-    activity_threshold: Annotated[
-        float, typer.Option(help="turns are cut where speech is less probable")
-    ] = DEFAULTS["activity_threshold"],
     newcomer_bias: Annotated[float, typer.Option(help="higher: more speakers in a chunk")] = 1.0,
     min_duration_off: Annotated[float, typer.Option(help="s; shorter gaps are filled")] = DEFAULTS[
         "min_duration_off"
     ],
-    linking_threshold: Annotated[
-        float, typer.Option(help="voices less alike than that are two people")
-    ] = DEFAULTS["linking_threshold"],
+    clustering_threshold: Annotated[
+        float, typer.Option(help="speakers less alike than that are two")
+    ] = DEFAULTS["clustering_threshold"],
     num_passes: Annotated[int, typer.Option(help="2: once more, prompted with what was found")] = 1,
     average: Annotated[
         list[Path] | None, typer.Option(help="average with the weights of these, too")
@@ -50,10 +47,9 @@ def main(
         )
     params = {
         "threshold": threshold,
-        "activity_threshold": activity_threshold,
         "newcomer_bias": newcomer_bias,
         "min_duration_off": min_duration_off,
-        "linking_threshold": linking_threshold,
+        "clustering_threshold": clustering_threshold,
         "num_passes": num_passes,
     }
     save_pretrained(model, folder, params, context=context, dtype=torch.float16)
