@@ -1,4 +1,4 @@
-"""Score a pipeline, or anyone's RTTM, on pyannote.database protocols, beside three baselines.
+"""Score a pipeline, or anyone's RTTM, on pyannote.database protocols, beside four baselines.
 
     python -m pyannote_drz.evaluate PIPELINE [PROTOCOL ...] --registry database.yml
     python -m pyannote_drz.evaluate PIPELINE --peer "python sherpa_diarize.py" …
@@ -6,7 +6,7 @@
 
 Diarization error rate without collar, overlap scored, on the region that is annotated. A DER near
 that of "one speaker, oracle activity" can come from finding speech well and telling no voices
-apart, so the baselines are always printed.
+apart, so the baselines are always printed. PyanNet alone is what the model hears, before it thinks.
 """
 
 import json
@@ -30,7 +30,7 @@ from rich.progress import track
 from pyannote_drz.audio import Audio
 from pyannote_drz.cli.border import run_command
 from pyannote_drz.cli.protocols import load_database
-from pyannote_drz.systems import Peer, Spent, pipeline_system, rttm_system
+from pyannote_drz.systems import Peer, Spent, pipeline_system, pyannet_system, rttm_system
 
 DEFAULT_PROTOCOLS = [f"SimDev.SpeakerDiarization.chunks{n}" for n in (2, 3, 4)]
 DEFAULT_PROTOCOLS += [f"AMIExcerpts.SpeakerDiarization.{name}" for name in ("only_words", "quiet")]
@@ -209,13 +209,16 @@ def evaluate(
     """
     scores: dict[str, list[Score]] = {}
     spent, audio = Spent(0.0, 0.0), 0.0
+    pyannet = pyannet_system()
     for file in track(files, progress, disable=not progress, console=Console(stderr=True)):
         reference, uem, uri = file["annotation"], file["annotated"], file["uri"]
         audio += Audio().get_duration(file["audio"])
         start = Spent.now()
         hypothesis = diarize(file)
         spent += Spent.now() - start
-        for name, answer in {"this system": hypothesis, **baselines(reference, uem)}.items():
+        answers = {"this system": hypothesis, **baselines(reference, uem)}
+        answers["PyanNet alone"] = pyannet(file)
+        for name, answer in answers.items():
             scores.setdefault(name, []).append(score(reference, answer, uem, uri))
     return scores, spent, audio
 
@@ -240,18 +243,18 @@ def table(scores: dict[str, list[Score]]) -> str:
 def overview(protocols: dict[str, dict]) -> str:
     """One row for each protocol of a report, as a Markdown table."""
     rows = [
-        "| | files | DER % | 95 % interval | one speaker, oracle activity | peer "
+        "| | files | DER % | 95 % interval | one speaker, oracle activity | PyanNet alone | peer "
         "| speakers right % | false alarm, s a file | audio / CPU time | peer's audio / CPU time |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
 
     def cell(value: float | None) -> str:
         return "–" if value is None or np.isnan(value) else f"{value:.1f}"
 
     for name, of in protocols.items():
-        ours, oracle, peer = (
+        ours, oracle, pyannet, peer = (
             of["systems"].get(who, {}).get("summary", {})
-            for who in ("this system", "one speaker, oracle activity", "peer")
+            for who in ("this system", "one speaker, oracle activity", "PyanNet alone", "peer")
         )
         speeds = [
             s and of["audio_seconds"] / s for s in (of["cpu_seconds"], of["peer_cpu_seconds"])
@@ -259,7 +262,7 @@ def overview(protocols: dict[str, dict]) -> str:
         cells = [
             f"{name} | {len(of['systems']['this system']['files'])}", cell(ours["der"]),
             f"{cell(ours['der_low'])} to {cell(ours['der_high'])}", cell(oracle["der"]),
-            cell(peer.get("der")), cell(ours["right_speaker_count"]),
+            cell(pyannet.get("der")), cell(peer.get("der")), cell(ours["right_speaker_count"]),
             cell(ours["false_alarm_seconds_per_file"]), *map(cell, speeds),
         ]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
@@ -345,7 +348,7 @@ def main(
     limit: Limit = None,
     into: Json = None,
 ) -> None:
-    """Score a pipeline's folder, or an RTTM, on protocols, beside three baselines and a peer."""
+    """Score a pipeline's folder, or an RTTM, on protocols, beside four baselines and a peer."""
     system, diarize, files = open_files(names, registry_yml, subset, rttm, limit, device)
     try:
         other = peer and Peer(peer)

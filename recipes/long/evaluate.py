@@ -1,8 +1,8 @@
-"""Long recordings, measured: prompts, people known by name, streams, memory.
+"""Long recordings, measured: prompts, speakers known by name, streams, memory.
 
     python recipes/long/evaluate.py prompts PIPELINE PROTOCOL --registry database.yml
     python recipes/long/evaluate.py prompts PIPELINE PROTOCOL --registry database.yml --join 3
-    python recipes/long/evaluate.py enrolment PIPELINE PROTOCOL --registry database.yml
+    python recipes/long/evaluate.py enrollment PIPELINE PROTOCOL --registry database.yml
     python recipes/long/evaluate.py online PIPELINE PROTOCOL --registry database.yml
     python recipes/long/evaluate.py memory PIPELINE PROTOCOL --registry database.yml --hours 4
 
@@ -25,13 +25,15 @@ from torch import Tensor
 from pyannote_drz.audio import Audio
 from pyannote_drz.cli.protocols import load_database
 from pyannote_drz.evaluate import hardware, protocol_files
-from pyannote_drz.pipelines.chunks import Ask, Step, run
-from pyannote_drz.pipelines.offline import Heard, hear_again, in_file, named, stitch
+from pyannote_drz.pipelines.batches import Step, run
+from pyannote_drz.pipelines.chunks import ChunkRequest
+from pyannote_drz.pipelines.offline import in_file, prompted_pass, speakers_of
 from pyannote_drz.pipelines.output import annotate
 from pyannote_drz.pipelines.packaging import load_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
-from pyannote_drz.pipelines.prompts import Person, remember
-from pyannote_drz.pipelines.stitching import Turn
+from pyannote_drz.pipelines.stitching import Turn, stitch
+from pyannote_drz.prompting import POSITION_S
+from pyannote_drz.systems import pyannet_system
 
 BLOCK_S = 300.0  # s; joined meetings take turns of that length
 ENROLLED_S = 120.0  # s; that much of a meeting is where recordings of its people are cut from
@@ -97,6 +99,7 @@ class Tally:
     def __init__(self):
         self.metric, self.parts = DiarizationErrorRate(), {}
         self.swaps = self.hours = 0.0
+        self.right: list[bool] = []
 
     def add(self, meeting: Meeting, hypothesis: Annotation) -> None:
         detail = self.metric(meeting.reference, hypothesis, uem=meeting.uem, detailed=True)
@@ -104,66 +107,64 @@ class Tally:
             self.parts[name] = self.parts.get(name, 0.0) + seconds
         self.swaps += swaps(meeting.reference, hypothesis)
         self.hours += len(meeting.waveform) / 16000 / 3600
+        inside = meeting.reference.crop(meeting.uem)
+        self.right.append(len(inside.labels()) == len(hypothesis.labels()))
 
     def row(self, name: str) -> str:
         names = ("missed detection", "false alarm", "confusion")
         rates = [100 * self.parts[part] / self.parts["total"] for part in names]
         figures = " | ".join(f"{rate:.1f}" for rate in [sum(rates), *rates])
-        return f"| {name} | {figures} | {self.swaps / self.hours:.0f} |"
+        right = 100 * sum(self.right) / len(self.right)
+        return f"| {name} | {figures} | {self.swaps / self.hours:.0f} | {right:.0f} |"
 
 
 HEAD = (
-    "| | DER % | miss | false alarm | confusion | label swaps an hour |\n|---|--:|--:|--:|--:|--:|"
+    "| | DER % | miss | false alarm | confusion | label swaps an hour | speakers right % |\n"
+    "|---|--:|--:|--:|--:|--:|--:|"
 )
 
 
 def chunkwise(pipeline: Pix2SeqDiarization, meeting: Meeting) -> tuple[Annotation, Annotation]:
-    """Pass 1 alone: letters as they are, and letters of each chunk mapped as well as possible."""
-    settings, rate = pipeline.settings, pipeline.settings.sample_rate
-    chunks = settings.split(len(meeting.waveform), settings.duration, settings.context)
+    """Pass 1 alone: local speakers as they are, and those of each chunk in the best mapping."""
+    settings = pipeline.settings
+    features = pipeline.encode(meeting.waveform)
+    chunks = settings.split(features.num_positions, settings.duration, settings.context)
+    most = settings.max_local_speakers
 
-    def listen():
-        letters = settings.num_letters
-        return (
-            yield Step("chunks", [Ask(meeting.waveform[c.start : c.stop], letters) for c in chunks])
-        )
+    def decode():
+        parts = [features.part(chunk.start, chunk.stop) for chunk in chunks]
+        return (yield Step("chunks", [ChunkRequest(part, most) for part in parts]))
 
-    (written,) = run([(listen(), quiet)], pipeline.write, pipeline.batch_size)
-    heard = [in_file(w, c, settings) for w, c in zip(written, chunks, strict=True)]
-    labels = meeting.reference.labels()
-    best = []
-    for c, (turns, vectors) in enumerate(heard):
-        span = Segment(chunks[c].start / rate, chunks[c].stop / rate)
-        said = annotate(turns, {k: str(k) for k in range(settings.num_letters)}, meeting.uri)
+    (results,) = run([(decode(), quiet)], pipeline.decode, pipeline.batch_size)
+    local = [in_file(r, c, settings.threshold).turns for r, c in zip(results, chunks, strict=True)]
+    labels, best = meeting.reference.labels(), []
+    for c, (turns, chunk) in enumerate(zip(local, chunks, strict=True)):
+        span = Segment(chunk.start * POSITION_S, chunk.stop * POSITION_S)
+        said = annotate(turns, {k: str(k) for k in range(most)}, meeting.uri)
         mapping = DiarizationErrorRate().optimal_mapping(meeting.reference.crop(span), said)
-        who = {k: 1000 * (c + 1) + k for k in range(settings.num_letters)}  # nobody
-        who |= {int(letter): labels.index(label) for letter, label in mapping.items()}
-        best.append(named(Heard(turns, vectors), who))
+        who = {k: 1000 * (c + 1) + k for k in range(most)}  # nobody
+        who |= {int(name): labels.index(label) for name, label in mapping.items()}
+        best.append([turn._replace(speaker=who[turn.speaker]) for turn in turns])
 
-    def whole(some: list[Heard]) -> Annotation:
-        turns = stitch(chunks, some, settings)
+    def whole(some: list[list[Turn]]) -> Annotation:
+        turns = stitch(chunks, some, settings.min_duration_off)
         return annotate(turns, {turn.speaker: str(turn.speaker) for turn in turns}, meeting.uri)
 
-    return whole(heard), whole(best)
+    return whole(local), whole(best)
 
 
 def oracle(pipeline: Pix2SeqDiarization, meeting: Meeting) -> Annotation:
-    """Pass 2 with prompts cut by the reference."""
-    settings, rate = pipeline.settings, pipeline.settings.sample_rate
-    labels = meeting.reference.labels()
+    """The prompted pass with prompts cut by the reference."""
+    settings, labels = pipeline.settings, meeting.reference.labels()
     turns = sorted(
         Turn(segment.start, segment.end, labels.index(label), 1.0)
         for segment, _, label in meeting.reference.itertracks(yield_label=True)
     )
-
-    def cut(start: float, end: float) -> Tensor:
-        return meeting.waveform[round(start * rate) : round(end * rate)]
-
-    people = [Person(number) for number in range(len(labels))]
-    remember(people, turns, cut)
-    job = hear_again(meeting.waveform, turns, people, settings)
-    ((chunks, heard),) = run([(job, quiet)], pipeline.write, pipeline.batch_size)
-    told = stitch(chunks, heard, settings)
+    features = pipeline.encode(meeting.waveform)
+    speakers = speakers_of(turns, features, meeting.waveform)
+    job = prompted_pass(features, turns, speakers, settings)
+    ((chunks, again),) = run([(job, quiet)], pipeline.decode, pipeline.batch_size)
+    told = stitch(chunks, again, settings.min_duration_off)
     return annotate(told, dict(enumerate(labels)), meeting.uri)
 
 
@@ -197,17 +198,18 @@ def prompts(
     limit: Limit = None,
 ) -> None:
     """No prompts, self-made prompts, oracle prompts; DER and label swaps an hour."""
-    pipeline, tallies = load(folder), {}
+    pipeline, tallies, pyannet = load(folder), {}, pyannet_system()
     for meeting in meetings(protocol, registry_yml, join, limit):
-        letters, best = chunkwise(pipeline, meeting)
-        answers = {"letters of chunks": letters, "letters of chunks, best mapping": best}
-        for name, passes in (("linked, no prompts", 1), ("self-made prompts", 2)):
-            pipeline.instantiate({"num_passes": passes})
-            answers[name] = pipeline(as_file(meeting)).speaker_diarization
+        local, best = chunkwise(pipeline, meeting)
+        answers = {"PyanNet alone": pyannet(as_file(meeting))}
+        answers |= {"local speakers": local, "local speakers, best mapping": best}
         number = len(meeting.reference.labels())
-        answers["self-made prompts, number of people given"] = pipeline(
-            as_file(meeting), num_speakers=number
-        ).speaker_diarization
+        for name, passes in (("clustered, no prompts", 1), ("self-made prompts", 2)):
+            pipeline.instantiate({"num_passes": passes})
+            for asked in (None, number):
+                told = name if asked is None else f"{name}, number of speakers given"
+                output = pipeline(as_file(meeting), num_speakers=asked)
+                answers[told] = output.speaker_diarization
         answers["oracle prompts"] = oracle(pipeline, meeting)
         for name, answer in answers.items():
             tallies.setdefault(name, Tally()).add(meeting, answer)
@@ -215,14 +217,14 @@ def prompts(
 
 
 @app.command()
-def enrolment(
+def enrollment(
     folder: Path,
     protocol: str,
     registry_yml: Registry = Path("database.yml"),
     join: Join = 1,
     limit: Limit = None,
 ) -> None:
-    """Half of the people are known: cut from 2 minutes of each meeting, tested on the rest."""
+    """Half of the speakers are known: cut from 2 minutes of each meeting, tested on the rest."""
     pipeline = load(folder)
     for passes in (1, 2):
         pipeline.instantiate({"num_passes": passes})
@@ -230,22 +232,24 @@ def enrolment(
         for meeting in meetings(protocol, registry_yml, join, limit):
             duration = len(meeting.waveform) / 16000
             early = meeting.reference.crop(Segment(0, ENROLLED_S * join))
-            alone = early.get_overlap()
-            voices = {}
+            overlap = early.get_overlap()
+            recordings = {}
             for label in early.labels():
-                clean = early.label_timeline(label).extrude(alone)
+                clean = early.label_timeline(label).extrude(overlap)
                 parts = [s for s in clean if s.duration >= 0.5]
                 if sum(part.duration for part in parts) >= 3.0:  # s; as short as AMI's median turn
-                    voices[label] = torch.cat(
+                    recordings[label] = torch.cat(
                         [meeting.waveform[int(s.start * 16000) : int(s.end * 16000)] for s in parts]
                     )
-            enrolled = sorted(voices)[::2]
+            enrolled = sorted(recordings)[::2]
             later = Segment(ENROLLED_S * join, duration)
             rest = {
                 **as_file(meeting),
                 "waveform": meeting.waveform[None, int(later.start * 16000) :],
             }
-            known = {label: {"waveform": voices[label], "sample_rate": 16000} for label in enrolled}
+            known = {
+                name: {"waveform": recordings[name], "sample_rate": 16000} for name in enrolled
+            }
             answer = pipeline(rest, known_speakers=known).speaker_diarization
             for segment, _, label in meeting.reference.crop(later).itertracks(yield_label=True):
                 said = answer.crop(Segment(segment.start - later.start, segment.end - later.start))
@@ -276,10 +280,10 @@ def online(
         list[float] | None, typer.Option("--step", help="s, may come several times")
     ] = None,
 ) -> None:
-    """Streams in steps of 0.5, 2 and 10 s, or others, beside the whole file at once."""
+    """Streams in steps of 0.5 to 10 s, or others, beside the whole file at once."""
     pipeline = load(folder)
     print(HEAD)
-    for step in (None, *(steps or [10.0, 2.0, 0.5])):
+    for step in (None, *(steps or [10.0, 5.0, 2.0, 1.0, 0.5])):
         tally, began, audio_s = Tally(), time.perf_counter(), 0.0
         for meeting in meetings(protocol, registry_yml, 1, limit):
             if step is None:
@@ -331,7 +335,7 @@ def memory(
     print(
         f"{hours:g} h in {wall:.0f} s, {3600 * hours / wall:.0f} x real time; "
         f"{len(output.speaker_diarization)} turns of {len(output.speaker_diarization.labels())} "
-        f"people; peak {peak:.2f} GiB, {loaded:.2f} before, audio in memory {size:.2f}: "
+        f"speakers; peak {peak:.2f} GiB, {loaded:.2f} before, audio in memory {size:.2f}: "
         f"{peak - size:.2f} GiB above it"
     )
 

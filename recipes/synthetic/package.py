@@ -20,20 +20,21 @@ def main(
     checkpoint: Path,
     folder: Path,
     duration: Annotated[float | None, typer.Option(help="s; chunks of the pipeline")] = None,
-    context: Annotated[float, typer.Option(help="s; decoded but not emitted at seams")] = 2,
+    context: Annotated[float, typer.Option(help="s; decoded but not emitted at seams")] = 4,
     threshold: Annotated[float, typer.Option(help="turns less probable than that are dropped")] = 0,
-    newcomer_bias: Annotated[float, typer.Option(help="higher: more speakers in a chunk")] = 0.0,
+    newcomer_bias: Annotated[float, typer.Option(help="higher: more speakers in a chunk")] = 1.0,
     min_duration_off: Annotated[float, typer.Option(help="s; shorter gaps are filled")] = DEFAULTS[
         "min_duration_off"
     ],
     clustering_threshold: Annotated[
-        float, typer.Option(help="local speakers less alike than that are two speakers")
+        float, typer.Option(help="speakers less alike than that are two")
     ] = DEFAULTS["clustering_threshold"],
     num_passes: Annotated[int, typer.Option(help="2: once more, prompted with what was found")] = 1,
     average: Annotated[
         list[Path] | None, typer.Option(help="average with the weights of these, too")
     ] = None,
 ):
+    # Without the memory of training voices, which no pipeline needs.
     model, *others = (load_checkpoint(path) for path in (checkpoint, *(average or [])))
     with torch.no_grad():
         for name, weight in model.named_parameters():

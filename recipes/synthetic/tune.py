@@ -4,8 +4,8 @@
 
 pyannote.pipeline's optimizer searches, as in `pyannote-audio optimize`, which takes one protocol
 and asks the model anew in every trial. Here every chunk is written once and remembered, as
-thresholds decide only on what becomes of what was written: a trial costs linking and scoring. With
-two passes the prompts depend on the thresholds, so only chunks whose prompts are the same are
+thresholds decide only on what becomes of what was written: a trial costs clustering and scoring.
+With two passes the prompts depend on the thresholds, so only chunks whose prompts are the same are
 remembered. `num_passes`, and `newcomer_bias`, which decides what is written, are therefore not
 searched but set.
 """
@@ -30,7 +30,7 @@ from pyannote_drz.audio import Audio
 from pyannote_drz.cli.protocols import load_database
 from pyannote_drz.drafts import draft_of
 from pyannote_drz.evaluate import hardware, protocol_files
-from pyannote_drz.pipelines.chunks import Ask, Written
+from pyannote_drz.pipelines.chunks import ChunkRequest, ChunkResult
 from pyannote_drz.pipelines.packaging import load_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
 
@@ -40,27 +40,28 @@ class Remembered:
 
     Parameters
     ----------
-    write : callable
-        `Pix2SeqDiarization.write`.
+    decode : callable
+        `Pix2SeqDiarization.decode`.
     """
 
-    def __init__(self, write: Callable[[list[Ask]], list[Written]]):
-        self.write = write
-        self.known: dict[bytes, Written] = {}
+    def __init__(self, decode: Callable[[list[ChunkRequest]], list[ChunkResult]]):
+        self.decode = decode
+        self.known: dict[bytes, ChunkResult] = {}
 
-    def __call__(self, asks: list[Ask]) -> list[Written]:
-        keys = [self.key(ask) for ask in asks]
-        missing = {key: ask for key, ask in zip(keys, asks) if key not in self.known}
+    def __call__(self, requests: list[ChunkRequest]) -> list[ChunkResult]:
+        keys = [self.key(request) for request in requests]
+        missing = {key: r for key, r in zip(keys, requests) if key not in self.known}
         if missing:
-            self.known.update(zip(missing, self.write(list(missing.values()))))
+            self.known.update(zip(missing, self.decode(list(missing.values()))))
         return [self.known[key] for key in keys]
 
     @staticmethod
-    def key(ask: Ask) -> bytes:
+    def key(request: ChunkRequest) -> bytes:
         """Fingerprint of all that the answer depends on."""
-        key = hashlib.blake2b(repr((ask.max_speakers, ask.prompts.spans)).encode())
-        for samples in (ask.waveform, ask.prompts.waveform):
-            key.update(samples.contiguous().cpu().numpy())
+        key = hashlib.blake2b(repr((request.max_speakers, request.prompts.spans)).encode())
+        for features in (request.features, request.prompts.features):
+            for tensor in features:
+                key.update(tensor.contiguous().cpu().numpy())
         return key.digest()
 
 
@@ -151,7 +152,7 @@ def main(
         raise typer.BadParameter(str(error)) from error
     print(f"system: {folder}\nhardware: {hardware('cpu')}\n{len(files)} files, {subset}")
 
-    pipeline.write = Remembered(pipeline.write)
+    pipeline.decode = Remembered(pipeline.decode)
     began = time.perf_counter()
     before = pipeline.parameters(instantiated=True)
     passes = passes or int(before["num_passes"])

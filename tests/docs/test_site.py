@@ -19,7 +19,7 @@ def test_builds_strictly(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     reference = (tmp_path / "site" / "api" / "pipeline" / "index.html").read_text()
-    assert "linking_threshold" in reference and "known_speakers" in reference
+    assert "clustering_threshold" in reference and "known_speakers" in reference
     assert "fonts.googleapis.com" not in reference
 
 

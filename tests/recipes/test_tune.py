@@ -8,8 +8,9 @@ from pyannote.core import Annotation, Segment, Timeline
 from typer import Typer
 from typer.testing import CliRunner
 
+from pyannote_drz.models.encoders import Features
 from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
-from pyannote_drz.pipelines.chunks import Ask
+from pyannote_drz.pipelines.chunks import ChunkRequest
 from pyannote_drz.pipelines.packaging import save_pretrained
 from pyannote_drz.prompting import Prompts
 
@@ -21,40 +22,45 @@ def tune(recipe):
     return recipe("synthetic/tune.py")
 
 
+def chunk(value: float, max_speakers: int = 4, **prompts) -> ChunkRequest:
+    features = Features(*(value + tensor for tensor in Features.silence(8)))
+    return ChunkRequest(features, max_speakers, **prompts)
+
+
 def test_each_chunk_is_written_once(tune):
     calls = []
 
-    def write(asks):
-        calls.append(len(asks))
-        return [float(ask.waveform.sum()) for ask in asks]
+    def decode(requests):
+        calls.append(len(requests))
+        return [float(request.features.short[0, 0]) for request in requests]
 
-    remembered = tune.Remembered(write)
-    one, two = torch.ones(8), torch.arange(8.0)
-    assert remembered([Ask(one, 4), Ask(two, 4), Ask(one.clone(), 4)]) == [8, 28, 8]
-    assert remembered([Ask(two, 4)]) == [28]
+    remembered = tune.Remembered(decode)
+    assert remembered([chunk(1), chunk(2), chunk(1)]) == [1, 2, 1]
+    assert remembered([chunk(2)]) == [2]
     assert calls == [2]
 
 
 def test_prompts_are_part_of_what_is_remembered(tune):
-    """Their samples, where one ends and the next begins, and how many letters there are."""
+    """Their features, where one ends and the next begins, and how many speakers there may be."""
     calls = []
 
-    def write(asks):
-        calls.append(len(asks))
-        return asks
+    def decode(requests):
+        calls.append(len(requests))
+        return requests
 
-    remembered, chunk = tune.Remembered(write), torch.ones(8)
-    prompts = Prompts(torch.ones(8), [(0.0, 0.1), (0.2, 0.3)])
-    asks = [
-        Ask(chunk, 4),
-        Ask(chunk, 3),
-        Ask(chunk, 4, prompts),
-        Ask(chunk, 4, prompts._replace(waveform=2 * prompts.waveform)),
-        Ask(chunk, 4, prompts._replace(spans=[(0.0, 0.3)])),
+    remembered = tune.Remembered(decode)
+    prompts = Prompts(Features.silence(8), [(0.0, 0.1), (0.2, 0.3)])
+    other = Features(*(1 + tensor for tensor in prompts.features))
+    requests = [
+        chunk(1),
+        chunk(1, 3),
+        chunk(1, prompts=prompts),
+        chunk(1, prompts=prompts._replace(features=other)),
+        chunk(1, prompts=prompts._replace(spans=[(0.0, 0.3)])),
     ]
-    remembered(asks)
-    again = Prompts(prompts.waveform.clone(), list(prompts.spans))
-    assert remembered([Ask(chunk, 4, again)])[0] is asks[2]
+    remembered(requests)
+    again = Prompts(Features.silence(8), list(prompts.spans))
+    assert remembered([chunk(1, prompts=again)])[0] is requests[2]
     assert calls == [5]
 
 
@@ -72,7 +78,7 @@ def test_protocols_weigh_the_same(tune):
 @pytest.fixture
 def folder(tmp_path):
     torch.manual_seed(0)
-    model = Pix2SeqDiarizer(num_mels=20, dim=32, num_layers=2, num_heads=2, voice_dim=16)
+    model = Pix2SeqDiarizer(dim=32, num_layers=2, num_heads=4)
     model.specifications = specifications()
     model.build()
     return save_pretrained(model.eval(), tmp_path / "folder", {"num_passes": 1}, context=2.0)
