@@ -15,6 +15,9 @@ APART = 0.4
 # In a file of several chunks, whoever is heard alone for less than that is whom they resemble most:
 # seconds, and as a share of all speech. Speakers counted right on SimDev meetings: 0 % without.
 LITTLE_S, LITTLE_SHARE = 4.0, 0.01
+# s; whoever is never heard alone for that long in a whole file is an echo of somebody who is:
+# most of what the model tells of one voice alone and is not true.
+LEAST_S = 0.2
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -96,4 +99,11 @@ def cluster(
             if not np.isneginf(row[a]):
                 join(a, int(b))
                 left -= 1
+    while left > max(min_speakers, 1):
+        clusters = np.unique(labels)
+        b = int(clusters[seconds[clusters].argmin()])
+        if seconds[b] >= LEAST_S or np.isneginf(best[b]):
+            break
+        join(int(nearest[b]), b)
+        left -= 1
     return np.unique(labels, return_inverse=True)[1]
