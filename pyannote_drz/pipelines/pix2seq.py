@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 
+import torch
 from pyannote.audio.core.pipeline import Pipeline
 from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin
 from pyannote.audio.utils.reproducibility import fix_reproducibility
@@ -27,6 +28,7 @@ from torch import Tensor
 from ..audio import Audio, AudioFile
 from ..checked import shown
 from ..errors import InputError
+from ..levels import level
 from ..models.pix2seq import Pix2SeqDiarizer
 from ..sources import ModelSource, model_of
 from ..tokens import MERGE_GAP
@@ -447,6 +449,15 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             num_passes=int(self.num_passes),
         )
 
+    def to(self, device: torch.device) -> Pix2SeqDiarization:
+        """Move to a device, all of it; where that fails all of it stays where it was."""
+        before = self.model.device
+        try:
+            return super().to(device)
+        except BaseException:
+            self.model.to(before)
+            raise
+
     def write(self, asks: list[Ask]) -> list[Written]:
         """Write a batch of windows of the same length; every chunk of every file comes by here."""
         return write(self.model, asks, self.newcomer_bias)
@@ -460,7 +471,10 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         for name, recording in known_speakers.items():
             if not isinstance(name, str) or not name:
                 raise ValueError(f"a known speaker must have a name, got {name!r}.")
-            recordings[name] = self._audio(recording)[0][0]  # (samples,)
+            waveform = self._audio(recording)[0][0]  # (samples,)
+            if not waveform.any():
+                raise InputError(f"the recording of known speaker {name!r} is digital silence.")
+            recordings[name] = level(waveform, self.model.hparams.sample_rate)
         return recordings
 
     def _job(
@@ -491,7 +505,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     def _offline(self, file, fewest, most, known_speakers, hook) -> Job:
         settings = self.settings
         known = yield from enrol(self._recordings(known_speakers), settings)
-        waveform = self._audio(file)[0][0]  # (samples,)
+        waveform = level(self._audio(file)[0][0], settings.sample_rate)  # (samples,)
         people = yield from diarize(waveform, settings, known, fewest, most, hook)
         people = divide(people, fewest)
         hook("turns", people.turns)
