@@ -45,7 +45,7 @@ class SimulationConfig(Dials):
     # With an encoder's embeddings of the bank's voices, conversations of people who sound alike:
     # strangers have a cosine of 0.3, two people of a real call 0.5 to 0.6 (issue 14).
     similar_share: float = 0.5
-    # Levels, rooms and noise: nearly as hard to hear as real audio, says recipes/synthetic/judge.py.
+    # Levels, rooms and noise: nearly as hard to hear as real audio (recipes/synthetic/judge.py).
     level_sd_db: float = 1.5  # between speakers; FastMSS draws -12..+5 dB (ANCHORS §2.7)
     # Inside turns, the quarter of AMI's frames (excerpts) lies 18 dB below the speaker's mean; read
     # speech without pauses gave 11 dB.
