@@ -127,8 +127,7 @@ def diarize(
     turns = next((t for t in tries if min_speakers <= num_speakers(t) <= max_speakers), tries[0])
     hook("clustering", sorted({turn.speaker for turn in turns}))
     speakers = speakers_of(turns, features, waveform)
-    # A file of one chunk has nobody to keep apart from chunk to chunk.
-    if settings.num_passes > 1 and len(chunks) > 1 and any(s.stretches for s in speakers):
+    if settings.num_passes > 1 and any(s.stretches for s in speakers):
         chunks, again = yield from prompted_pass(features, turns, speakers, settings)
         again = stitch(chunks, again, settings.min_duration_off)
         if num_speakers(again) >= min_speakers:
