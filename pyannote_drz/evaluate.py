@@ -22,14 +22,15 @@ import numpy as np
 import torch
 import typer
 from pyannote.core import Annotation, Timeline
-from pyannote.database import FileFinder, ProtocolFile, registry
+from pyannote.database import ProtocolFile, registry
 from pyannote.metrics.diarization import DiarizationErrorRate
 from rich.console import Console
 from rich.progress import track
 
 from pyannote_drz.audio import Audio
 from pyannote_drz.cli.border import run_command
-from pyannote_drz.cli.protocols import load_database
+from pyannote_drz.cli.protocols import get_protocol, load_database
+from pyannote_drz.outputs import check_outputs, write_output
 from pyannote_drz.systems import Peer, Spent, pipeline_system, pyannet_system, rttm_system
 
 DEFAULT_PROTOCOLS = [f"SimDev.SpeakerDiarization.chunks{n}" for n in (2, 3, 4)]
@@ -186,7 +187,7 @@ def protocol_files(name: str, subset: str) -> list[ProtocolFile]:
         raise ValueError(f"there is no protocol {name!r} in the registry, which has: {known}.")
     if subset not in ("train", "development", "test"):
         raise ValueError(f"subset must be train, development or test, got {subset!r}.")
-    protocol = registry.get_protocol(name, preprocessors={"audio": FileFinder()})
+    protocol = get_protocol(name)
     try:
         return list(getattr(protocol, subset)())
     except (AttributeError, NotImplementedError) as error:
@@ -221,6 +222,15 @@ def evaluate(
         for name, answer in answers.items():
             scores.setdefault(name, []).append(score(reference, answer, uem, uri))
     return scores, spent, audio
+
+
+def without_nan(value: object) -> object:
+    """The same, with None for what is no number: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: without_nan(inside) for key, inside in value.items()}
+    if isinstance(value, list):
+        return [without_nan(inside) for inside in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def table(scores: dict[str, list[Score]]) -> str:
@@ -297,6 +307,7 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Only each protocol's fir
 PeerCommand = Annotated[
     str | None, typer.Option(help="Command that takes audio files and prints their RTTM.")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --json, whoever wrote it.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write all figures, file by file.")]
 
 
@@ -347,8 +358,13 @@ def main(
     peer: PeerCommand = None,
     limit: Limit = None,
     into: Json = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Score a pipeline's folder, or an RTTM, on protocols, beside four baselines and a peer."""
+    if into is not None:
+        folder = Path((names or [""])[0])
+        of_system = [] if rttm else folder.glob("**/*") if folder.is_dir() else [folder]
+        check_outputs([into], [registry_yml, rttm, *of_system], overwrite)
     system, diarize, files = open_files(names, registry_yml, subset, rttm, limit, device)
     try:
         other = peer and Peer(peer)
@@ -392,7 +408,8 @@ def main(
         }
     print(f"\n{overview(report['protocols'])}")
     if into:
-        into.write_text(json.dumps(report, indent=2) + "\n")
+        text = json.dumps(without_nan(report), indent=2, allow_nan=False) + "\n"
+        write_output(into, text.encode())
 
 
 app = typer.Typer(add_completion=False)

@@ -10,6 +10,7 @@ FILES = {  # files of each subset
     "Voices.SpeakerDiarization.Voices": (2592, 200, 0),
     "AMIExcerpts.SpeakerDiarization.only_words": (0, 6, 0),
     "AMIExcerpts.SpeakerDiarization.quiet": (0, 2, 0),
+    "RealDev.SpeakerDiarization.mixed": (0, 5, 0),
     "SimDev.SpeakerDiarization.chunks2": (0, 60, 0),
     "SimDev.SpeakerDiarization.chunks3": (0, 60, 0),
     "SimDev.SpeakerDiarization.chunks4": (0, 60, 0),

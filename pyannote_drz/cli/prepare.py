@@ -339,11 +339,13 @@ def database_yml(
 
 def tell(recordings: list[Recording], subsets: dict[str, list[str]], same_names: bool) -> None:
     """What there is to learn from, and what is odd about it."""
+    from ..overlaps import overlap_of
+
     people = {uri: set(annotation.labels()) for uri, _, _, annotation, _ in recordings}
     counts = ", ".join(f"{len(uris)} {subset}" for subset, uris in subsets.items())
     total_s = sum(recording.duration_s for recording in recordings)
     speech_s = sum(r.annotation.get_timeline().support().duration() for r in recordings)
-    overlap_s = sum(r.annotation.get_overlap().duration() for r in recordings)
+    overlap_s = sum(overlap_of(r.annotation).duration() for r in recordings)
     print(
         f"{len(recordings)} recordings ({counts}), {total_s / 3600:.2f} h, "
         f"{speech_s / 3600:.2f} h of speech, {overlap_s / speech_s:.1%} of it overlapped, "

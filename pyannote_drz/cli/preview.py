@@ -96,13 +96,13 @@ def write_preview(corpus: Corpus, simulator: Simulator, voices: str) -> Path:
         (folder / f"{uri}.png").write_bytes(picture)
         examples.append(_example(uri, audio, picture, labels, describe(conversation)))
     about = (
-        f"Voices of {voices} ({corpus.subset}), seed {corpus.seed}, "
+        f"Voices of {html.escape(voices)} ({corpus.subset}), seed {corpus.seed}, "
         f"{corpus.duration_s:g} s each. The first {NUM_EXAMPLES} conversations of what "
         f"<code>pyannote-drz simulate</code> writes with the same options, as MP3 here; "
         f"{corpus.format} files, RTTM and pictures lie beside this page."
     )
     page = PAGE.format(
-        title=f"{corpus.name}: simulated conversations",
+        title=html.escape(f"{corpus.name}: simulated conversations"),
         about=about,
         table=_statistics(corpus, simulator),
         examples="\n".join(examples),
@@ -249,10 +249,10 @@ def _example(uri: str, audio: np.ndarray, picture: bytes, labels: list[str], wor
     sf.write(sound, audio, SAMPLE_RATE, format="MP3")  # every browser plays it
     people = ", ".join(html.escape(label) for label in labels) or "nobody"
     return (
-        f"<h2>{uri}</h2><p>{people}</p>"
-        f'<p class="small">{words}</p>'
+        f"<h2>{html.escape(uri)}</h2><p>{people}</p>"
+        f'<p class="small">{html.escape(words)}</p>'
         f'<audio controls preload="none" src="data:audio/mpeg;base64,{_text(sound.getvalue())}">'
-        f'</audio><img alt="turns, waveform and spectrogram of {uri}" '
+        f'</audio><img alt="turns, waveform and spectrogram of {html.escape(uri)}" '
         f'src="data:image/png;base64,{_text(picture)}">'
     )
 

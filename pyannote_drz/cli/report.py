@@ -16,6 +16,7 @@ import numpy as np
 import soundfile as sf
 from pyannote.core import Annotation
 
+from ..overlaps import overlap_of
 from ..simulation.encoding import OGG_SERIAL, with_serial
 from .comparison import KINDS, Comparison
 from .formats import Diarized
@@ -74,7 +75,7 @@ def content(diarized: Diarized, waveform: np.ndarray, comparison: Comparison | N
             for turn, track, label in diarization.itertracks(yield_label=True)
         ],
         "confidence": range_of(output.confidence),
-        "overlaps": [_times(part) for part in diarization.get_overlap()],
+        "overlaps": [_times(part) for part in overlap_of(diarization.support())],
         "reference": None,
     }
     if comparison is not None:

@@ -16,9 +16,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
+from ..errors import InputError, one_line
+
 if TYPE_CHECKING:  # what takes seconds to import is imported by the functions that need it
     from ..simulation import SimulationConfig, TurnSource
     from ..simulation.corpus import Corpus, Ingredients
+
+
+MOST_HOURS = 1_000_000
 
 
 class Subset(str, Enum):
@@ -103,8 +108,10 @@ def simulate(
     jobs. An interrupted run is continued by running it again, and so is a finished one with more
     hours.
     """
-    if not hours > 0 or not duration > 0:
-        raise ValueError(f"hours and duration must be positive, not {hours} and {duration}.")
+    if not (hours > 0 and duration > 0):
+        raise InputError(f"hours and duration must be positive, not {hours} and {duration}.")
+    if not hours <= MOST_HOURS:
+        raise InputError(f"hours must be at most {MOST_HOURS}, a century, not {hours}.")
     out = out.expanduser().resolve()
     ingredients, corpus = prepare(
         protocol, out, duration, subset.value, seed, registry, turns, scripts,
@@ -147,14 +154,14 @@ def prepare(
     from ..tasks.material import CACHE, protocol_voices
 
     if duration_s > MAX_DURATION_S:
-        raise ValueError(f"duration must be at most {MAX_DURATION_S:g} s, not {duration_s:g}.")
+        raise InputError(f"duration must be at most {MAX_DURATION_S:g} s, not {duration_s:g}.")
     dials = load_config(config_yml)
     source, told = make_turns(turns, scripts, *speakers, duration_s)
     of_voices = load_protocol(protocol, registry_yml)
     voices = protocol_voices(of_voices, subset)
     scopes = {file["scope"] for file in getattr(of_voices, subset)()}
     if noise is not None and not noise.is_file():
-        raise ValueError(f"noise manifest '{noise}' is missing.")
+        raise InputError(f"noise manifest '{noise}' is missing.")
     ingredients = Ingredients(
         voices,
         source,
@@ -192,12 +199,12 @@ def load_config(path: Path | None) -> SimulationConfig:
     if path is None:
         return SimulationConfig()
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         if not isinstance(values, dict):
-            raise ValueError("it must hold dials and their values, as in 'bleed_share: 0.5'.")
+            raise InputError("it must hold dials and their values, as in 'bleed_share: 0.5'.")
         return SimulationConfig.from_dict(values)
-    except (yaml.YAMLError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: {one_line(error)}") from error
 
 
 def make_turns(
@@ -223,7 +230,7 @@ def make_turns(
     if kind is None:
         kind = Turns.replay if scripts else Turns.fitted
     if kind == (Turns.random if scripts else Turns.replay):
-        raise ValueError(
+        raise InputError(
             f"--turns {kind.value} and {'no ' * (not scripts)}--scripts do not go together."
         )
     meetings = read_rttm(rttm_paths(scripts)) if scripts else None
@@ -232,14 +239,14 @@ def make_turns(
     if high is None:
         high = max(low, 4) if kind == Turns.random else MAX_SPEAKERS
     if low > high:
-        raise ValueError(f"min-speakers ({low}) must not be above max-speakers ({high}).")
+        raise InputError(f"min-speakers ({low}) must not be above max-speakers ({high}).")
     told = {"turns": kind.value, "speakers": [min_speakers, max_speakers]}
     if meetings is not None:
         told["scripts"] = digest(repr(meetings).encode())
     if kind == Turns.replay:
         source = ReplayedTurns(meetings, high)
         if duration_s > source.longest_s:
-            raise ValueError(
+            raise InputError(
                 f"no script lasts {duration_s:g} s: the longest lasts {source.longest_s:.0f} s."
             )
     elif kind == Turns.random:
@@ -261,9 +268,9 @@ def load_protocol(name: str, registry_yml: Path | None):
     ValueError
         It has not been registered.
     """
-    from pyannote.database import FileFinder, registry
+    from pyannote.database import registry
 
-    from .protocols import load_database
+    from .protocols import get_protocol, load_database
 
     if registry_yml is not None:
         load_database(registry_yml)
@@ -272,8 +279,8 @@ def load_protocol(name: str, registry_yml: Path | None):
     known = sorted(registry)
     if name not in known:
         among = f"choose one of {', '.join(known)}" if known else "--registry names none"
-        raise ValueError(f"protocol {name} is unknown: {among}.")
-    return registry.get_protocol(name, preprocessors={"audio": FileFinder()})
+        raise InputError(f"protocol {name} is unknown: {among}.")
+    return get_protocol(name)
 
 
 def make(corpus: Corpus, ingredients: Ingredients, count: int, jobs: int) -> None:

@@ -41,9 +41,9 @@ IMPOSSIBLE = -1e4  # logit of a token that cannot be right; finite, so that 0 x 
 WORDS_AT_S = 60.0
 START_POSITIONS = 6  # a start's voice is what is heard in the half second after it
 NUM_SIMILARITIES = KINDS + 1
-# Attention's factors at first: half of the heads listen to the long embeddings, one to PyanNet's
+# (kind, factor) that each of four heads begins with: two compare long embeddings, one PyanNet's
 # local speakers, one looks for what is not written yet (DESIGN.md, section 3).
-LONG_FACTORS, LOCAL_FACTOR, UNWRITTEN_FACTOR = (2.0, 4.0), 3.0, 1.0
+FIRST_FACTORS = ((1, 2.0), (1, 4.0), (KINDS, 3.0), (NUM_SIMILARITIES, 1.0))
 # Of the rise of activities, the rise of what is unwritten and what is unwritten after it (starts);
 # of the fall and of seconds of silence (ends); of seconds that are unwritten (eos).
 EVIDENCE = (3.0, 1.0, 0.5, 3.0, -1.0, -1.0)
@@ -83,7 +83,7 @@ class Pix2SeqDiarizer(Model):
     num_layers : int, optional
         The activity head reads, and feeds back, after the first two thirds.
     num_heads : int, optional
-        Attention heads, `dim / num_heads` wide each; at least 4.
+        Attention heads, `dim / num_heads` wide each.
     dropout : float, optional
         On residual branches.
     task : Task, optional
@@ -112,10 +112,10 @@ class Pix2SeqDiarizer(Model):
     ):
         if sample_rate != SAMPLE_RATE:
             raise ValueError(f"the encoders hear {SAMPLE_RATE} Hz, got sample_rate={sample_rate}.")
-        if num_heads < 4 or dim % (2 * num_heads):
+        if num_heads < 1 or num_layers < 1 or dim < 1 or dim % (2 * num_heads):
             raise ValueError(
-                f"num_heads must be at least 4, and dim an even number per head, "
-                f"got {dim} / {num_heads}."
+                f"num_heads and num_layers must be at least 1, and dim an even number per head, "
+                f"got num_heads={num_heads}, num_layers={num_layers}, dim={dim}."
             )
         super().__init__(sample_rate=sample_rate, num_channels=num_channels, task=task)
         self.save_hyperparameters("dim", "num_layers", "num_heads", "dropout")
@@ -151,11 +151,9 @@ class Pix2SeqDiarizer(Model):
         """(layers x heads x similarities) factors; see `_bias`."""
         num_layers, num_heads = self.hparams.num_layers, self.hparams.num_heads
         factors = torch.zeros(num_layers, num_heads, num_similarities)
-        for head, factor in enumerate(LONG_FACTORS):
-            factors[:, head, 1] = factor
-        factors[:, 2, KINDS] = LOCAL_FACTOR
-        if num_similarities > NUM_SIMILARITIES:
-            factors[:, 3, NUM_SIMILARITIES] = UNWRITTEN_FACTOR
+        for role, (kind, factor) in enumerate(FIRST_FACTORS):
+            if kind < num_similarities:
+                factors[:, role % num_heads, kind] = factor
         return factors.flatten()
 
     def _initialize(self, module: nn.Module):

@@ -15,11 +15,51 @@ APART = 0.4
 # In a file of several chunks, whoever is heard alone for less than that is whom they resemble most:
 # seconds, and as a share of all speech. Speakers counted right on SimDev meetings: 0 % without.
 LITTLE_S, LITTLE_SHARE = 4.0, 0.01
+# Two of three or more speakers of one chunk are one where they are this much alike, and this much
+# after what all of the chunk share is taken away: a telephone makes everybody alike, and one voice
+# unlike itself. Two people's centred cosines are under 0 (RUNS.md).
+SAME_COSINE, SAME_CENTRED = 0.5, 0.2
+# s; whoever is never heard alone for that long in a whole file is an echo of somebody who is:
+# most of what the model tells of one voice alone and is not true.
+LEAST_S = 0.2
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors of length 1, or 0, along the last axis."""
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-9)
+
+
+def within_chunks(embeddings: np.ndarray, chunks: np.ndarray) -> np.ndarray:
+    """Local speakers that one chunk has told apart, and that are one all the same.
+
+    Parameters
+    ----------
+    embeddings, chunks : arrays
+        See `cluster`.
+
+    Returns
+    -------
+    labels : (local speakers,) array of int
+        The first of those that are the same.
+    """
+    labels = np.arange(len(embeddings))
+    for chunk in np.unique(chunks):
+        items = np.flatnonzero(chunks == chunk)
+        sums = embeddings[items].astype(np.float64)  # (items, 193)
+        shared = sums.sum(0) / max(sums[:, -1].sum(), 1e-9)  # of a second
+        while len(items) > 2:
+            centred = sums[:, :-1] - sums[:, -1:] * shared[:-1]
+            alike = unit(sums[:, :-1]) @ unit(sums[:, :-1]).T
+            unlike_others = unit(centred) @ unit(centred).T
+            np.fill_diagonal(unlike_others, -1.0)
+            unlike_others[alike < SAME_COSINE] = -1.0
+            a, b = sorted(np.unravel_index(unlike_others.argmax(), unlike_others.shape))
+            if unlike_others[a, b] < SAME_CENTRED:
+                break
+            sums[a] += sums[b]
+            labels[labels == items[b]] = items[a]
+            sums, items = np.delete(sums, b, 0), np.delete(items, b)
+    return labels
 
 
 def cluster(
@@ -96,4 +136,11 @@ def cluster(
             if not np.isneginf(row[a]):
                 join(a, int(b))
                 left -= 1
+    while left > max(min_speakers, 1):
+        clusters = np.unique(labels)
+        b = int(clusters[seconds[clusters].argmin()])
+        if seconds[b] >= LEAST_S or np.isneginf(best[b]):
+            break
+        join(int(nearest[b]), b)
+        left -= 1
     return np.unique(labels, return_inverse=True)[1]

@@ -22,7 +22,7 @@ from ..models.encoders.features import POSITION_SAMPLES
 from ..prompting import POSITION_S, PROMPTS_SHARE, Prompts, room_for
 from .batches import Step
 from .chunks import Chunk, ChunkRequest, ChunkResult, embed, split
-from .clustering import cluster
+from .clustering import cluster, within_chunks
 from .prompts import Cut, Speaker, prompts_of, remember
 from .stitching import Turn, stitch
 
@@ -166,6 +166,11 @@ def label_turns(
         item, items = np.arange(len(local)), np.stack([np.arange(len(local)), local])
     sums = np.zeros((items.shape[1], embeddings.shape[1]))
     np.add.at(sums, item, embeddings)
+    if len(np.unique(item)) > min_speakers:
+        item = within_chunks(sums, items[0])[item]
+        kept, item = np.unique(item, return_inverse=True)
+        items, sums = items[:, kept], np.zeros((len(kept), embeddings.shape[1]))
+        np.add.at(sums, item, embeddings)
     labels = cluster(sums, items[0], threshold, min_speakers, max_speakers)[item].tolist()
     edges = np.cumsum([0, *(len(turns) for turns, _ in of_chunks)])
     return [labels[first:stop] for first, stop in zip(edges, edges[1:])]

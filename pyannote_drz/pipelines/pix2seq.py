@@ -454,6 +454,15 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             num_passes=int(self.num_passes),
         )
 
+    def to(self, device: torch.device) -> Pix2SeqDiarization:
+        """Move to a device, all of it; where that fails all of it stays where it was."""
+        before = self.model.device
+        try:
+            return super().to(device)
+        except BaseException:
+            self.model.to(before)
+            raise
+
     def decode(self, requests: list[ChunkRequest]) -> list[ChunkResult]:
         """Write a batch of windows of the same length; every chunk of every file comes by here."""
         return decode_chunks(self.model, requests, self.newcomer_bias)
@@ -479,6 +488,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             if not isinstance(name, str) or not name:
                 raise ValueError(f"a known speaker must have a name, got {name!r}.")
             waveform = self._audio(recording)[0][0]  # (samples,)
+            if not waveform.any():
+                raise InputError(f"the recording of known speaker {name!r} is digital silence.")
             recordings[name] = (self.encode(waveform), waveform)
         return recordings
 

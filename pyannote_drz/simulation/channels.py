@@ -52,7 +52,7 @@ class ChannelConfig(Dials):
     telephone_low_hz: tuple[float, float] = (120.0, 350.0)  # around G.712's 300 Hz
     telephone_high_hz: tuple[float, float] = (3200.0, 3900.0)  # G.712's 3400 Hz, to 4 kHz
     mu_law_share: float = 0.6  # of telephones: digital ones
-    mu_law_bits: tuple[float, float] = (6.0, 8.0)  # G.711 has 8
+    mu_law_bits: tuple[float, float] = (7.0, 8.0)  # G.711 has 8
     own_line_share: float = 0.5  # of telephones: every speaker has their own line
     line_db: tuple[float, float] = (-4.0, 4.0)  # level of such a line, on top of its speaker's
 

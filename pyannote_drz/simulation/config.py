@@ -45,12 +45,12 @@ class SimulationConfig(Dials):
     # With an encoder's embeddings of the bank's voices, conversations of people who sound alike:
     # strangers have a cosine of 0.3, two people of a real call 0.5 to 0.6 (issue 14).
     similar_share: float = 0.5
-    # Levels, rooms and noise: a first guess, as hard to hear as real audio is (DESIGN §5).
-    level_sd_db: float = 2.0  # between speakers; FastMSS draws -12..+5 dB (ANCHORS §2.7)
+    # Levels, rooms and noise: nearly as hard to hear as real audio (recipes/synthetic/judge.py).
+    level_sd_db: float = 1.5  # between speakers; FastMSS draws -12..+5 dB (ANCHORS §2.7)
     # Inside turns, the quarter of AMI's frames (excerpts) lies 18 dB below the speaker's mean; read
     # speech without pauses gave 11 dB.
     join_s: tuple[float, float] = (0.05, 0.48)  # silence between pieces of a turn, under 0.5 s
-    piece_sd_db: float = 2.5  # of the level from piece to piece
+    piece_sd_db: float = 2.0  # of the level from piece to piece
     bleed_share: float = 0.4  # windows with distant voices, which are not in the reference
     bleed_voices: tuple[float, float] = (1.0, 4.0)
     bleed_per_s: tuple[float, float] = (0.1, 1.2)  # pieces of such voices

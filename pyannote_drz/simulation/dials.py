@@ -20,11 +20,37 @@ class Dials:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            self._check_kind(field, value)
             if isinstance(value, tuple):
                 if len(value) != 2 or not value[0] <= value[1]:
                     raise ValueError(f"{field.name} must be a range (low, high), not {value}.")
             elif field.name.endswith("_share") and not 0 <= value <= 1:
                 raise ValueError(f"{field.name} must be between 0 and 1, not {value}.")
+
+    @staticmethod
+    def _check_kind(field: dataclasses.Field, value: Any) -> None:
+        """Raise ValueError if the value is of another kind than the default."""
+        nested = field.default_factory
+        if nested is not dataclasses.MISSING:
+            if isinstance(nested, type) and not isinstance(value, nested):
+                raise ValueError(f"{field.name} must be dials and their values, not {value!r}.")
+            return
+        default = field.default
+        if isinstance(default, tuple) and not isinstance(value, tuple):
+            raise ValueError(f"{field.name} must be a range (low, high), not {value!r}.")
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise ValueError(f"{field.name} must be true or false, not {value!r}.")
+            return
+        if isinstance(default, (int, float)) and (
+            isinstance(value, bool) or not isinstance(value, (int, float))
+        ):
+            raise ValueError(f"{field.name} must be a number, not {value!r}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(default, (int, float, tuple)) and not (
+                isinstance(number, (int, float)) and math.isfinite(number)
+            ):
+                raise ValueError(f"{field.name} must be finite numbers, not {value!r}.")
 
     @classmethod
     def from_dict(cls: type[Config], values: Mapping[str, Any]) -> Config:

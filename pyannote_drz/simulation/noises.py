@@ -32,17 +32,17 @@ class NoiseConfig(Dials):
     """
 
     floor_share: float = 0.95  # conversations with a coloured noise floor
-    floor_db: tuple[float, float] = (-70.0, -28.0)
+    floor_db: tuple[float, float] = (-70.0, -35.0)
     floor_slope: tuple[float, float] = (0.0, 2.0)  # power ~ 1 / f^slope: white, pink, brown
     unrest_db: tuple[float, float] = (0.0, 4.0)  # sd of the level from second to second
     recorded_share: float = 0.3  # conversations with recorded noise, where there is a bank
-    recorded_db: tuple[float, float] = (-35.0, -16.0)
+    recorded_db: tuple[float, float] = (-42.0, -22.0)
     alone_share: float = 0.7  # conversations of nobody with such a recording: music, machines
     alone_db: tuple[float, float] = (-30.0, 0.0)  # and nobody who would be drowned
     burst_share: float = 0.8  # conversations with clicks, knocks, doors
-    bursts_per_s: tuple[float, float] = (0.1, 0.6)
+    bursts_per_s: tuple[float, float] = (0.1, 0.4)
     burst_s: tuple[float, float] = (0.02, 1.0)
-    burst_db: tuple[float, float] = (-35.0, -10.0)
+    burst_db: tuple[float, float] = (-40.0, -16.0)
 
 
 class NoiseBank:

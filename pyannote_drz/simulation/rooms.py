@@ -40,10 +40,10 @@ PLACE = np.dtype(
 class RoomConfig(Dials):
     """Dials of the rooms."""
 
-    room_share: float = 0.3  # conversations heard through a room; AMI-Mix is a mix of close mics
-    rt60_s: tuple[float, float] = (0.1, 0.5)  # offices; FastMSS: 0.1..0.7
+    room_share: float = 0.25  # conversations heard through a room; AMI-Mix is a mix of close mics
+    rt60_s: tuple[float, float] = (0.1, 0.4)  # offices; FastMSS: 0.1..0.7
     volume_m3: tuple[float, float] = (30.0, 300.0)  # small office to large meeting room
-    distance_m: tuple[float, float] = (0.2, 1.0)  # headset to the table's microphone
+    distance_m: tuple[float, float] = (0.2, 0.7)  # headset to the table's microphone
     one_place_share: float = 0.25  # all heard from one place: nothing but their voices differs
     bank_share: float = 0.5  # of those conversations, heard through a bank's room if there is one
 

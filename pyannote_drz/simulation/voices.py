@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import warnings
+import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +23,7 @@ THRESHOLD_DB = 30.0  # speech is within 30 dB of a region's loud frames (its 95t
 MIN_PAUSE_S = 0.15  # shorter dips are stop closures (up to about 0.15 s), not pauses
 MIN_PIECE_S = 0.12  # about one short syllable
 MARGIN_S = 0.03  # kept on both sides of a piece: weak onsets and decays
-FORMAT = 1  # of cache files: raise it when pieces are cut in another way
+FORMAT = 2  # of cache files: raise it when pieces are cut in another way
 
 # One piece of a voice.
 PIECE = np.dtype(
@@ -204,17 +206,30 @@ class VoiceBank:
             "sources": self.sources,
             "pieces": torch.from_numpy(self.pieces.view(np.uint8).copy()),
         }
+        content["checksum"] = _checksum(content)
         with draft_of(path) as part:
             torch.save(content, part)
 
     @classmethod
     def load(cls, path: str | Path) -> "VoiceBank":
-        """Read a bank that `save` wrote; the samples stay on disk until they are needed."""
-        content = torch.load(path, mmap=True, weights_only=True)
-        if content.get("format") != FORMAT:
-            raise ValueError(f"'{path}' is no voice bank of format {FORMAT}: build it again.")
-        pieces = content["pieces"].numpy().copy().view(PIECE)
-        return cls(content["samples"], pieces, content["speakers"], content["sources"])
+        """Read a bank that `save` wrote; the samples stay on disk until they are needed.
+
+        Raises
+        ------
+        ValueError
+            The file was cut or altered, or is of another format.
+        """
+        try:
+            content = torch.load(path, mmap=True, weights_only=True)
+            if content.get("format") != FORMAT or content["checksum"] != _checksum(content):
+                raise ValueError("its format or checksum is another")
+            pieces = content["pieces"].numpy().copy().view(PIECE)
+            return cls(content["samples"], pieces, content["speakers"], content["sources"])
+        except Exception as error:  # what torch says of random bytes has many types
+            raise ValueError(
+                f"'{path}' is no voice bank of format {FORMAT}, or was damaged ({error}): build it "
+                f"again."
+            ) from error
 
     @classmethod
     def cached(
@@ -244,13 +259,27 @@ class VoiceBank:
             key.update(repr([float(speed) for speed in speeds]).encode())
         path = Path(cache_dir) / f"voices-{key.hexdigest()[:16]}.pt"
         if path.is_file():
-            return cls.load(path)
+            try:
+                return cls.load(path)
+            except ValueError as error:  # cut or altered: it is made again
+                warnings.warn(str(error), stacklevel=2)
         bank = cls.from_files(files)
         if speeds:
             bank = bank.at_speeds(speeds)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        bank.save(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            bank.save(path)
+        except OSError as error:  # a cache is a convenience
+            warnings.warn(f"decoded voices cannot be kept for the next time: {error}", stacklevel=2)
         return bank
+
+
+def _checksum(content: dict) -> int:
+    """Of all that a file of voices holds; some seconds for hours of audio."""
+    checksum = zlib.crc32(repr((content["speakers"], content["sources"])).encode())
+    for name in ("pieces", "samples"):
+        checksum = zlib.crc32(content[name].numpy(), checksum)
+    return checksum
 
 
 def _play(samples: np.ndarray, speed: float) -> np.ndarray:

@@ -1,10 +1,12 @@
 """Workers: conversations of a corpus made in parallel, one thread in each process."""
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import NamedTuple
 
 import torch
@@ -72,8 +74,15 @@ def make_all(
 
 def _set_up(corpus: Corpus, ingredients: Ingredients) -> None:
     global _corpus, _simulator
+    Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)  # sums in one order, whatever the machine
     _corpus, _simulator = corpus, ingredients.simulator()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its workers: they do so themselves."""
+    parent_process().join()
+    os._exit(1)
 
 
 def _make(index: int) -> Made:

@@ -88,6 +88,14 @@ class Cut(NamedTuple):
     seed: list[int]
 
 
+class Progress(NamedTuple):
+    """What workers of a data loader know of the model."""
+
+    global_rank: int
+    current_epoch: int
+    global_step: int
+
+
 class Batch(NamedTuple):
     """Windows of one length.
 
@@ -284,6 +292,14 @@ class SyntheticPix2SeqDiarization(Task):
             permutation_invariant=True,
         )
 
+    def __getstate__(self) -> dict:
+        """What spawned workers need: neither protocols, which cannot be sent, nor the model."""
+        state = {**self.__dict__, "protocol": None, "real": None, "trainer": None, "_banks": {}}
+        model = state.get("model")
+        if model is not None:
+            state["model"] = Progress(model.global_rank, model.current_epoch, model.global_step)
+        return state
+
     # ---- data -----------------------------------------------------------------------------------
 
     def prepare_data(self):
@@ -353,6 +369,7 @@ class SyntheticPix2SeqDiarization(Task):
         self.windows = self.real_validation.windows(self.duration)
         if self.real_ratio > 0:
             self.real_training = RealConversations(self.real.train(), SAMPLE_RATE)
+            self.real_training.check(self.duration)
         self.shards = None if self.features is None else ShardSet(self.features)
         self._is_set_up = True
 

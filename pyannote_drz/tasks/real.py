@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -38,10 +39,46 @@ class RealConversations:
 
     def __init__(self, files: Iterable[Mapping], sample_rate: int):
         self.audio = Audio(sample_rate=sample_rate, mono="downmix")
-        self.files = [dict(file) for file in files if len(file["annotation"].labels()) > 1]
+        # Plain ones: spawned workers cannot be sent what protocols make of files.
+        self.files = [
+            {
+                "uri": file["uri"],
+                "audio": str(file["audio"]),
+                "annotation": file["annotation"],
+                "annotated": file["annotated"],
+            }
+            for file in files
+            if len(file["annotation"].labels()) > 1
+        ]
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def check(self, duration_s: float) -> None:
+        """Name the recordings that no chunk of that duration can be cut out of.
+
+        Raises
+        ------
+        ValueError
+            There is no other.
+        """
+        short = [
+            file["uri"]
+            for file in self.files
+            if all(region.duration < duration_s for region in file["annotated"])
+        ]
+        named = ", ".join(short[:20]) + (f" and {len(short) - 20} more" if len(short) > 20 else "")
+        if len(short) == len(self.files):
+            raise ValueError(
+                f"no real recording of two speakers or more has an annotated region of "
+                f"{duration_s} s to learn from{': ' + named if short else ''}."
+            )
+        if short:
+            warnings.warn(
+                f"{len(short)} real recordings are not learnt from, as no annotated region of "
+                f"theirs lasts {duration_s} s: {named}.",
+                stacklevel=2,
+            )
 
     def chunk(self, file: Mapping, start_s: float, duration_s: float) -> RealChunk:
         """Cut a chunk out of a file."""

@@ -21,8 +21,9 @@ import typer
 from pyannote.core import Annotation, Segment
 
 import pyannote_drz
+from pyannote_drz.cli.columns import text_of
 from pyannote_drz.cli.formats import clock
-from pyannote_drz.drafts import draft_of
+from pyannote_drz.outputs import check_outputs, write_output
 
 # Words further than that from all turns, in seconds, are nobody's. Chosen, not measured: pauses
 # within a turn are shorter, and the long silences in which Whisper makes up words are longer.
@@ -47,24 +48,34 @@ def read_transcript(path: Path | str) -> dict:
         There is no such file, or it is not such a transcript, or none of its words has times.
     """
     try:
-        transcript = json.loads(Path(path).read_text(encoding="utf-8"))
+        transcript = json.loads(text_of(Path(path)))
     except (OSError, ValueError) as error:  # a bad JSON or UTF-8 is a ValueError
         raise ValueError(f"cannot read the transcript '{path}': {error}") from error
     if isinstance(transcript, list):  # of faster-whisper's segments
         transcript = {"segments": transcript}
     if not isinstance(transcript, dict) or not isinstance(transcript.get("segments"), list):
         raise ValueError(f"'{path}' is no transcript: it has no list of segments.")
-    segments = [
-        _segment(segment, f"'{path}', segment {i}")
-        for i, segment in enumerate(transcript["segments"])
-    ]
-    if segments and not any(_is_timed(word) for each in segments for word in each["words"]):
+    segments, odd = [], []
+    for i, segment in enumerate(transcript["segments"]):
+        try:
+            segments.append(_segment(segment, f"'{path}', segment {i}", odd))
+        except ValueError as error:
+            odd.append(str(error))
+    timed = any(_is_timed(word) for each in segments for word in each["words"])
+    if odd and not timed:
+        raise ValueError(odd[0])
+    for line in odd:  # one odd segment loses nothing of the others
+        print(line, file=sys.stderr)
+    if segments and not timed:
         raise ValueError(f"'{path}' has no times of words: whisper needs --word_timestamps True.")
     return {**transcript, "segments": segments}
 
 
-def _segment(segment: object, where: str) -> dict:
-    """A segment, checked; without words, they are those of its text, which have no times."""
+def _segment(segment: object, where: str, odd: list[str]) -> dict:
+    """A segment, checked; without words, they are those of its text, which have no times.
+
+    Times that are none are put right, and told in `odd`.
+    """
     if not isinstance(segment, dict) or not isinstance(segment.get("text"), str):
         raise ValueError(f"{where}: must have a text, got {_short(segment)}.")
     words = segment.get("words") or [{"word": word} for word in segment["text"].split()]
@@ -73,21 +84,44 @@ def _segment(segment: object, where: str) -> dict:
     for i, word in enumerate(words):
         if not isinstance(word, dict) or not isinstance(word.get("word"), str):
             raise ValueError(f"{where}, word {i}: must have a 'word', got {_short(word)}.")
-        if _is_timed(word) or word.get("end") is not None:
-            _check_times(word, f"{where}, word {i}")
-    _check_times(segment, where)
-    return {**segment, "words": words}
+    for i, word in enumerate(words):
+        if not _has_times(word) and (word.get("start"), word.get("end")) != (None, None):
+            odd.append(_not_times(word, f"{where}, word {i}"))
+    if not _has_times(segment):
+        odd.append(_not_times(segment, where))
+    # A word whose times are none is one without times: it lies between its neighbours.
+    words = [word if _has_times(word) else {**word, "start": None, "end": None} for word in words]
+    start, end = _extent(segment, words, where)
+    return {**segment, "start": start, "end": end, "words": words}
 
 
 def _is_timed(word: dict) -> bool:
     return word.get("start") is not None
 
 
-def _check_times(timed: dict, where: str) -> None:
+def _is_second(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _has_times(timed: dict) -> bool:
+    start, end = timed.get("start"), timed.get("end")
+    return _is_second(start) and _is_second(end) and start <= end
+
+
+def _not_times(timed: dict, where: str) -> str:
     times = [timed.get("start"), timed.get("end")]
-    numbers = [t for t in times if isinstance(t, (int, float)) and math.isfinite(t)]
-    if len(numbers) < 2 or times[0] > times[1]:
-        raise ValueError(f"{where}: start and end must be seconds, in order, got {times}.")
+    return f"{where}: start and end must be seconds, in order, got {times}."
+
+
+def _extent(segment: dict, words: list[dict], where: str) -> tuple[float, float]:
+    """Start and end of a segment; what is none, or out of order, is that of its words."""
+    known = [t for t in (segment.get("start"), segment.get("end")) if _is_second(t)]
+    known += [word[key] for word in words if _has_times(word) for key in ("start", "end")]
+    if not known:
+        raise ValueError(_not_times(segment, where))
+    if _has_times(segment):
+        return segment["start"], segment["end"]
+    return min(known), max(known)
 
 
 def _short(value: object) -> str:
@@ -104,7 +138,7 @@ def read_diarization(path: Path | str) -> Annotation:
         There is no such file, or it is something else.
     """
     try:
-        turns = json.loads(Path(path).read_text(encoding="utf-8"))["exclusive_diarization"]
+        turns = json.loads(text_of(Path(path)))["exclusive_diarization"]
         annotation = Annotation()
         for track, turn in enumerate(turns):
             annotation[Segment(turn["start"], turn["end"]), track] = turn["speaker"]
@@ -263,6 +297,9 @@ def main(
     pipeline: Annotated[Path, typer.Option(help="Folder.")] = pyannote_drz.PRETRAINED,
     speakers: Annotated[int | None, typer.Option(help="How many there are, if known.")] = None,
     gap: Annotated[float, typer.Option(help="Seconds beyond which words are nobody's.")] = GAP,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there, whoever wrote them.")
+    ] = False,
 ) -> None:
     """Say who said what."""
     if (audio is None) == (diarization is None):
@@ -273,6 +310,7 @@ def main(
     places = {name: out / f"{transcript.stem}.{name}" for name in ("json", "srt")}
     if places["json"].resolve() == transcript.resolve():
         raise ValueError(f"'{out}' is where the transcript is: it would be overwritten.")
+    check_outputs(places.values(), [transcript, audio, diarization], overwrite)
     if diarization is not None:
         exclusive = read_diarization(diarization)
     else:
@@ -282,10 +320,12 @@ def main(
         exclusive = output.exclusive_speaker_diarization
     spoken = assign(words, exclusive, gap)
     out.mkdir(parents=True, exist_ok=True)
-    texts = {"json": json.dumps(spoken, ensure_ascii=False, indent=1) + "\n", "srt": to_srt(spoken)}
+    texts = {
+        "json": json.dumps(spoken, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
+        "srt": to_srt(spoken),
+    }
     for name, text in texts.items():
-        with draft_of(places[name]) as part:
-            part.write_text(text, encoding="utf-8")
+        write_output(places[name], text.encode("utf-8", "backslashreplace"))
         print(f"written: {places[name]}")
 
 

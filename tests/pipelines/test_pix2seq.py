@@ -202,13 +202,12 @@ def test_hooks(pipeline, noise):
         calls.append((step, artifact, completed, total))
 
     output = pipeline(noise, hook=hook)
-    for name, expected in (
-        ("features", [1, 2, 3, 4]),
-        ("chunks", [0, 8, 15]),
-        ("prompted chunks", [*range(0, 28, 8), 28]),
-    ):
-        done = [(completed, total) for step, _, completed, total in calls if step == name]
-        assert done == [(completed, expected[-1]) for completed in expected]  # batches of 8
+    # Prompts of as long as each other share a batch: how many those are depends on the model.
+    done = {name: [c[2:] for c in calls if c[0] == name] for name in ("features", "chunks")}
+    assert done["features"] == [(k, 4) for k in (1, 2, 3, 4)]
+    assert done["chunks"] == [(k, 15) for k in (0, 8, 15)]  # batches of 8
+    completed = [c[2] for c in calls if c[0] == "prompted chunks"]
+    assert completed == sorted(completed) and (completed[0], completed[-1]) == (0, 28)
     pipeline.batch_size = 4
     assert pipeline(noise).confidence == pytest.approx(output.confidence, abs=1e-4)
     assert [c[0] for c in calls if c[2] is None] == ["clustering", "turns", "diarization"]
