@@ -174,7 +174,15 @@ def test_weights_go_on_with_longer_chunks(make_model):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"sample_rate": 8000}, {"dim": 33}, {"dim": 36}, {"num_heads": 3}, {"num_heads": 0}, {"num_layers": 0}]
+    "wrong",
+    [
+        {"sample_rate": 8000},
+        {"dim": 33},
+        {"dim": 36},
+        {"num_heads": 3},
+        {"num_heads": 0},
+        {"num_layers": 0},
+    ],
 )
 def test_bad_parameters(wrong):
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
