@@ -67,6 +67,7 @@ class Features(NamedTuple):
         )
 
     def to(self, target: torch.device | torch.dtype) -> Features:
+        """On another device, or in another precision."""
         return Features(*(tensor.to(target) for tensor in self))
 
     @classmethod
