@@ -22,13 +22,16 @@ from ..models.encoders.features import POSITION_SAMPLES
 from ..prompting import POSITION_S, PROMPTS_SHARE, Prompts, room_for
 from .batches import Step
 from .chunks import Chunk, ChunkRequest, ChunkResult, embed, split
-from .clustering import cluster, within_chunks
+from .clustering import LEAST_S, cluster, within_chunks
 from .prompts import Cut, Speaker, prompts_of, remember
 from .stitching import Turn, stitch
 
 # Speakers with less speech, in seconds and as a share of all, are not prompted: most of them are
 # mistakes of pass 1.
 LITTLE_S, LITTLE_SHARE = 10.0, 0.05
+# s; whoever speaks for less, and never alone, is taken for an echo of somebody else. What the model
+# tells beside one voice alone lasts 0.2 to 1.4 s.
+ECHO_S = 1.5
 MOST_TRIES = 10  # to find as many speakers as are asked for
 
 
@@ -170,6 +173,10 @@ def label_turns(
         kept, item = np.unique(item, return_inverse=True)
         items, sums = items[:, kept], np.zeros((len(kept), embeddings.shape[1]))
         np.add.at(sums, item, embeddings)
+    # Who speaks for long is somebody, even if never alone.
+    spoken = [turn.end - turn.start for turns, _ in of_chunks for turn in turns]
+    long = np.bincount(item, spoken, len(sums)) >= ECHO_S
+    sums[long, -1] = np.maximum(sums[long, -1], LEAST_S)
     labels = cluster(sums, items[0], threshold, min_speakers, max_speakers)[item].tolist()
     edges = np.cumsum([0, *(len(turns) for turns, _ in of_chunks)])
     return [labels[first:stop] for first, stop in zip(edges, edges[1:])]

@@ -188,6 +188,6 @@ def test_two_passes(settings):
         assert request.prompts.spans and request.features.num_positions == 75
 
 
-def test_one_pass_is_enough_for_one_chunk(settings):
-    assert [step.name for step in steps_of(settings, 8.8)] == ["chunks"]
+def test_one_pass_where_that_is_asked_for(settings):
+    assert [step.name for step in steps_of(settings, 8.8)] == ["chunks", "prompted chunks"]
     assert [step.name for step in steps_of(replace(settings, num_passes=1), 30.4)] == ["chunks"]

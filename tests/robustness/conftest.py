@@ -12,7 +12,7 @@ from pyannote_drz.models.pix2seq import Pix2SeqDiarizer
 def make_model() -> Pix2SeqDiarizer:
     """Windows of 10 s and four letters."""
     torch.manual_seed(4)
-    model = Pix2SeqDiarizer(num_mels=20, dim=32, num_layers=2, num_heads=2, voice_dim=16)
+    model = Pix2SeqDiarizer(dim=32, num_layers=2, num_heads=2)
     model.specifications = Specifications(
         problem=Problem.MULTI_LABEL_CLASSIFICATION,
         resolution=Resolution.FRAME,
