@@ -208,7 +208,7 @@ class SyntheticPix2SeqDiarization(Task):
         scripts_ratio: float = 0.5,
         turn_model: str | Path | None = None,
         fitted_ratio: float = 0.0,
-        other_ratio: float = 0.2,
+        other_ratio: float = 0.0,
         noise: str | Path | None = None,
         rooms: str | Path | None = None,
         simulation: Mapping | SimulationConfig | None = None,

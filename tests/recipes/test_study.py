@@ -99,4 +99,4 @@ def test_command(study, shared, tmp_path):
     assert "| AMIExcerpts.SpeakerDiarization.only_words | 6 | " in result.output
     assert (tmp_path / "new" / "study.png").stat().st_size > 1000
     result = CliRunner().invoke(app, ["/no/such", *map(str, arguments[3:5])])
-    assert result.exit_code == 2 and "there is no pipeline" in result.output
+    assert result.exit_code == 2 and "is no folder of a pipeline" in result.output

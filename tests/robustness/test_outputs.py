@@ -150,7 +150,8 @@ def test_sound_of_the_report_is_whole_and_fast():
 def test_ctrl_c_ends_the_sound_of_a_report(folder, tmp_path):
     """Half an hour of sound takes seconds; Ctrl-C ends it within one, and nothing is written."""
     code = """
-import sys, numpy as np
+import signal, sys, numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells switch it off in the background
 from pathlib import Path
 from pyannote.core import Annotation
 from pyannote_drz.cli import diarize, main

@@ -94,7 +94,8 @@ def test_all_of_it_is_heard(tmp_path, name):
     (tmp_path / "x.bin").write_bytes(content)
     for file in (tmp_path / "x.bin", io.BytesIO(content)):
         waveform, rate = Audio()(file)
-        slack = 0.2 if "mp3" in name else 0.001  # encoders add a delay
+        # Encoders add two frames of 72 ms at most, to each of the files that are one here.
+        slack = 0.3 if "mp3" in name else 0.001
         assert waveform.shape[1] / rate == pytest.approx(seconds, abs=slack)
         assert Audio().get_duration(file) == pytest.approx(seconds, abs=slack)
         part, _ = Audio().crop(file, Segment(seconds / 2, seconds / 2 + 0.02))

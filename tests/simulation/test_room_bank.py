@@ -115,6 +115,6 @@ def test_make_rooms(tmp_path, repository):
         make_rooms.main(tmp_path / name, rooms=2, places=3, seed=0)
     bank, again = (RoomBank.from_file(tmp_path / name) for name in ("one.npz", "two.npz"))
     assert torch.equal(bank.responses, again.responses)  # same seed, same bytes
-    assert len(bank) == 2 and bank.responses.shape == (6, 8000)
+    assert len(bank) == 2 and bank.responses.shape == (6, 6400)
     loud = bank.responses.abs() > 0.1 * bank.responses.abs().amax(1, keepdim=True)
     assert (loud.int().argmax(1) < 16).all()  # 1 ms
