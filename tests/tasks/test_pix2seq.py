@@ -140,7 +140,7 @@ def test_bad_argument(make, bad, said):
 
 
 def test_sources_of_turns(make, tmp_path):
-    task = make(max_speakers=3)
+    task = make(max_speakers=3, other_ratio=0.2)
     task.setup()
     plain, others = task.simulator.turns.sources
     assert isinstance(plain, RandomTurns) and not isinstance(others, RandomTurns)
