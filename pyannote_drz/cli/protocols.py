@@ -30,6 +30,7 @@ class OwnProtocol(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     scope: Literal["file", "database", "global"] | None = None
+    classes: list[str] | None = None
     train: Values | None = None
     development: Values | None = None
     test: Values | None = None
