@@ -34,8 +34,9 @@ class OwnProtocol(BaseModel):
     train: Values | None = None
     development: Values | None = None
     test: Values | None = None
-    enrolment: Values | None = None
-    trial: Values | None = None
+    train_trial: Values | None = None
+    development_trial: Values | None = None
+    test_trial: Values | None = None
 
 
 Name = Annotated[str, Field(min_length=1)]
