@@ -63,10 +63,10 @@ def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
 def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Scaled dot-product attention, (batch, heads, queries, head_dim); `bias` is added to logits.
 
-    Where the bias is learnt, three plain products: fused kernels have no gradient of it on a CPU,
-    and take twice the time (measured on one core of an EPYC 9005).
+    Where the bias is learnt, and where there is one query, plain products: fused kernels have no
+    gradient of the bias on a CPU, and take twice the time (measured on one core of an EPYC 9005).
     """
-    if q.requires_grad:
+    if q.requires_grad or q.shape[2] == 1:
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + bias
         return scores.softmax(-1).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))

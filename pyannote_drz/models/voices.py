@@ -31,7 +31,7 @@ SHORTEST_S = 0.1  # s; what is less is as good as nothing
 class Voices(NamedTuple):
     """Embeddings of a chunk.
 
-    unit : (batch, positions, 3, 192) Tensor
+    unit : (3, batch, positions, 192) Tensor
     sums : (batch, positions + 1, 4, 3, 192) Tensor
         Cumulated over positions, weighted by the probability that each of PyanNet's local speakers
         speaks alone, and in the last row, that anybody does.
@@ -47,21 +47,21 @@ class Voices(NamedTuple):
     local: Tensor
 
     def similarities(self) -> Tensor:
-        """Of any two positions, (batch, 4, positions, positions)."""
-        cosines = torch.einsum("bikd,bjkd->bkij", self.unit, self.unit)
+        """Of any two positions, (4, batch, positions, positions)."""
+        cosines = self.unit @ self.unit.transpose(2, 3)
         same = self.local @ self.local.transpose(1, 2)
-        return torch.cat([cosines, same[:, None]], dim=1)
+        return torch.cat([cosines, same[None]])
 
     def similarities_to(self, embeddings: Tensor, who: Tensor) -> Tensor:
         """Of tokens' embeddings (batch, K, 3, 192) and local speakers (batch, K, 3) to positions.
 
         Returns
         -------
-        similarities : (batch, 4, K, positions) Tensor
+        similarities : (4, batch, K, positions) Tensor
         """
-        cosines = torch.einsum("btkd,bjkd->bktj", embeddings, self.unit)
+        cosines = embeddings.permute(2, 0, 1, 3) @ self.unit.transpose(2, 3)
         same = who @ self.local.transpose(1, 2)
-        return torch.cat([cosines, same[:, None]], dim=1)
+        return torch.cat([cosines, same[None]])
 
     def between(self, start: Tensor, stop: Tensor, who: Tensor) -> tuple[Tensor, Tensor]:
         """What is heard of somebody who speaks from one position to another, (batch, K) each.
@@ -100,7 +100,7 @@ def voices_of(features: Features, local: Tensor) -> Voices:
     kinds = torch.stack([short, long, long - mean], dim=2)  # (batch, positions, 3, 192)
     sums = (alone[..., None, None] * kinds[:, :, None]).cumsum(1)
     return Voices(
-        unit=F.normalize(kinds, dim=-1, eps=1e-4),
+        unit=F.normalize(kinds.permute(2, 0, 1, 3).contiguous(), dim=-1, eps=1e-4),
         sums=F.pad(sums, (0, 0, 0, 0, 0, 0, 1, 0)),
         alone=F.pad(alone.cumsum(1), (0, 0, 1, 0)),
         local=local,
@@ -172,5 +172,3 @@ class VoiceScore(nn.Module):
             base = torch.where(known, self.scale * cosines[..., 0] + self.bias[0], self.bias[1])
             return base + self.layers(inputs)[..., 0]
 
-
-__all__ = ["EMBEDDING_DIM", "KINDS", "VoiceScore", "Voices", "voices_of"]

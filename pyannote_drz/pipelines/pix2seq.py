@@ -31,6 +31,7 @@ from ..checked import shown
 from ..errors import InputError
 from ..models.encoders import Features
 from ..models.pix2seq import Pix2SeqDiarizer
+from ..parallel import mapped, num_workers
 from ..sources import ModelSource, model_of
 from ..tokens import MERGE_GAP
 from .batches import Job, run
@@ -325,7 +326,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             file, num_speakers, min_speakers, max_speakers, known_speakers, online, step,
             lookahead, hook,
         )  # fmt: skip
-        (output,) = run([job], self.decode, self.batch_size)
+        (output,) = run([job], self.decode, self._at_once)
         return output
 
     def apply_batch(
@@ -373,7 +374,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
                 under_way.append(file)
                 yield self._job(file, **(given | file.get("pipeline_kwargs", {})))
 
-        for output in run(jobs(), self.decode, self.batch_size):
+        for output in run(jobs(), self.decode, self._at_once):
             yield under_way.pop(0), output
 
     def stream(
@@ -430,7 +431,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         lookahead = self.context if lookahead is None else lookahead
         check_step(step, lookahead, settings)
         enrollment = enroll(self._recordings(known_speakers), settings)
-        (enrolled,) = run([(enrollment, _no_hook)], self.decode, self.batch_size)
+        (enrolled,) = run([(enrollment, _no_hook)], self.decode, self._at_once)
         taken = {one.name for one in enrolled}
         classes = (label for label in self.classes() if label not in taken)
         return Stream(
@@ -463,9 +464,21 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             self.model.to(before)
             raise
 
+    @property
+    def _at_once(self) -> int:
+        """Chunks under way."""
+        return self.batch_size * num_workers(self.model.device)
+
     def decode(self, requests: list[ChunkRequest]) -> list[ChunkResult]:
-        """Write a batch of windows of the same length; every chunk of every file comes by here."""
-        return decode_chunks(self.model, requests, self.newcomer_bias)
+        """Write windows of the same length; every chunk of every file comes by here."""
+        size = -(-len(requests) // num_workers(self.model.device))
+        parts = [requests[i : i + size] for i in range(0, len(requests), size)]
+
+        def written(part: list[ChunkRequest]) -> list[ChunkResult]:
+            return decode_chunks(self.model, part, self.newcomer_bias)
+
+        results = mapped(written, parts, self.model.device)
+        return [result for part in results for result in part]
 
     def encode(self, waveform: Tensor, hook: Callable | None = None) -> Features:
         """Features of a recording, (samples,) at 16 kHz, once, in half precision."""

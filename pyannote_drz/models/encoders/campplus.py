@@ -71,6 +71,17 @@ class ResidualBlock(nn.Module):
         return F.relu(self.second(F.relu(self.first(x))) + shortcut)
 
 
+def norm_relu(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
+    """A batch norm and a rectifier over channels that lie side by side, (batch, frames, channels).
+
+    In one new tensor, and in the precision of `x`: the norm's own kernel wants channels first, and
+    would copy what is read from a dense block.
+    """
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    shift = norm.bias - norm.running_mean * scale
+    return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype)).relu_()
+
+
 class DenseLayer(nn.Module):
     """Time-delay layer whose output is masked by its context (equations 1 to 4)."""
 
@@ -83,12 +94,23 @@ class DenseLayer(nn.Module):
         self.context_out = nn.Conv1d(64, GROWTH, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bottleneck(F.relu(self.norm(x))))
-        segments = F.avg_pool1d(x, SEGMENT_FRAMES, SEGMENT_FRAMES, ceil_mode=True)
-        context = segments + x.mean(-1, keepdim=True)
-        mask = torch.sigmoid(self.context_out(F.relu(self.context_in(context))))
-        mask = mask.repeat_interleave(SEGMENT_FRAMES, -1)[..., : x.shape[-1]]
-        return self.local(x) * mask
+        """(batch, frames, channels) -> (batch, frames, GROWTH)."""
+        x = pointwise(self.bottleneck, norm_relu(self.norm, x)).relu_()
+        num_frames = x.shape[1]
+        missing = -num_frames % SEGMENT_FRAMES
+        segments = F.pad(x, (0, 0, 0, missing)).unflatten(1, (-1, SEGMENT_FRAMES))
+        segments = segments.sum(2, dtype=torch.float)  # (batch, segments, 128)
+        length = segments.new_full((segments.shape[1], 1), SEGMENT_FRAMES)
+        length[-1] -= missing
+        context = segments / length + segments.sum(1, keepdim=True) / num_frames
+        mask = pointwise(self.context_out, F.relu(pointwise(self.context_in, context))).sigmoid()
+        mask = mask.to(x.dtype).repeat_interleave(SEGMENT_FRAMES, 1)[:, :num_frames]
+        return self.local(x.transpose(1, 2)).transpose(1, 2) * mask
+
+
+def pointwise(convolution: nn.Conv1d, x: Tensor) -> Tensor:
+    """A convolution of width 1 over (batch, frames, channels): a matrix product."""
+    return F.linear(x, convolution.weight[..., 0], convolution.bias)
 
 
 class CAMPPlus(nn.Module):
@@ -131,12 +153,17 @@ class CAMPPlus(nn.Module):
         x = F.relu(self.conv_in(x.contiguous(memory_format=torch.channels_last)))
         for block in self.residual:
             x = block(x)
-        x = F.relu(self.tdnn(F.relu(self.conv_out(x)).flatten(1, 2)))
+        x = F.relu(self.tdnn(F.relu(self.conv_out(x)).flatten(1, 2))).transpose(1, 2)
         for layers, norm, transit in zip(self.dense, self.transit_norm, self.transit):
+            # Every layer reads what all before it wrote: one tensor, which fills up.
+            channels = x.shape[-1]
+            block = x.new_empty(*x.shape[:2], norm.num_features)
+            block[..., :channels] = x
             for layer in layers:
-                x = torch.cat([x, layer(x)], dim=1)
-            x = transit(F.relu(norm(x)))
-        return F.relu(x)
+                block[..., channels : channels + GROWTH] = layer(block[..., :channels])
+                channels += GROWTH
+            x = pointwise(transit, norm_relu(norm, block))
+        return F.relu(x).transpose(1, 2)
 
     def embed(self, mean: Tensor, deviation: Tensor) -> Tensor:
         """Embeddings, (…, 192), from mean and deviation of frame features, (…, 512) each."""

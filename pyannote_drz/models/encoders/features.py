@@ -10,8 +10,8 @@ Frame-wise embeddings: Cord-Landwehr et al. 2023 (arXiv 2306.00625), Palka et al
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import permutations
+from collections.abc import Callable, Iterator
+from itertools import groupby, permutations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ...parallel import mapped
 from .campplus import EMBEDDING_DIM, SAMPLE_RATE, CAMPPlus
 from .level import Level
 from .segmentation import NUM_CLASSES, NUM_LOCAL, activities, at_bins, permuted, segmentation_3
@@ -39,6 +40,8 @@ ROWS = 2  # encoded at once on a CPU: more do not fit its caches (DESIGN.md, sec
 # either end of what is kept. PyanNet learnt from chunks of 10 s.
 BLOCK_S, CONTEXT_S = 28.0, 2.0
 CONTEXT = round(CONTEXT_S * SAMPLE_RATE) // POSITION_SAMPLES  # positions
+# Windows encoded at once: PyanNet's LSTM takes half the time for each of four as for one alone.
+GROUP = 4
 
 
 class Features(NamedTuple):
@@ -189,52 +192,115 @@ class FeatureEncoder(nn.Module):
         features : Features of ceil(samples / 1280) positions
             Where the waveform is.
         """
-        block = round(BLOCK_S * SAMPLE_RATE) // POSITION_SAMPLES  # positions
         num_positions = -(-len(waveform) // POSITION_SAMPLES)
-        num_blocks = max(1, -(-num_positions // block))
-        blocks = Blocks(self, Level(waveform))
+        windows = windows_of(num_positions)
+        level, device = Level(waveform), next(self.parameters()).device
+
+        def encoded(group: list[Window]) -> Features:
+            """Of windows of the same length, (windows, positions, …)."""
+            rows = [waveform[w.first * POSITION_SAMPLES :] for w in group]
+            rows = [row[: (group[0].last - group[0].first) * POSITION_SAMPLES] for row in rows]
+            heard = self(torch.stack([level.of(row.to(device)) for row in rows]))
+            return Features(*(tensor.to(waveform.device) for tensor in heard))
+
         features = Features.silence(num_positions).to(dtype)
         features = Features(*(tensor.clone() for tensor in features))
-        for i in range(num_blocks):
-            start, stop = i * block, min((i + 1) * block, num_positions)
-            heard = blocks.encode(waveform, start, stop)
-            for tensor, part in zip(features, heard, strict=True):
-                tensor[start:stop] = part
+        speakers, completed = LocalSpeakers(), 0
+        groups = list(groups_of(windows))
+        for group, heard in zip(groups, mapped(encoded, groups, device), strict=True):
+            for row, window in enumerate(group):
+                part = speakers.follow(Features(*(x[row] for x in heard)), window.first)
+                part = part.part(window.start - window.first, window.stop - window.first)
+                for tensor, values in zip(features, part, strict=True):
+                    tensor[window.start : window.stop] = values
+            completed += len(group)
             if progress is not None:
-                progress(i + 1, num_blocks)
+                progress(completed, len(windows))
         return features
 
 
+class Window(NamedTuple):
+    """Positions `first` to `last` are heard, features of `start` to `stop` are kept."""
+
+    first: int
+    last: int
+    start: int
+    stop: int
+
+
+def windows_of(num_positions: int) -> list[Window]:
+    """Cover a recording; all windows are of the same length, unless it is shorter than that."""
+    block = round(BLOCK_S * SAMPLE_RATE) // POSITION_SAMPLES
+    length = block + 2 * CONTEXT
+    windows = []
+    for start in range(0, max(num_positions, 1), block):
+        first = max(min(start - CONTEXT, num_positions - length), 0)
+        stop = min(start + block, num_positions)
+        windows.append(Window(first, min(first + length, num_positions), start, stop))
+    return windows
+
+
+def groups_of(windows: list[Window]) -> Iterator[list[Window]]:
+    """Windows that follow each other and are of the same length, `GROUP` at the most."""
+    for _, same in groupby(windows, key=lambda window: window.last - window.first):
+        same = list(same)
+        yield from (same[i : i + GROUP] for i in range(0, len(same), GROUP))
+
+
+class LocalSpeakers:
+    """PyanNet's local speakers keep their numbers from one window to the next."""
+
+    def __init__(self):
+        self.before: Features | None = None  # what was heard last, and from which position on
+        self.first = 0
+
+    def follow(self, heard: Features, first: int) -> Features:
+        """The same features, named as where they overlap with what was heard last.
+
+        Parameters
+        ----------
+        heard : Features
+            From position `first` on.
+        first : int
+        """
+        if self.before is not None:
+            known = self.before.part(max(first - self.first, 0), None)
+            length = min(known.num_positions, heard.num_positions)
+            late = max(self.first - first, 0)
+            if length > late:
+                ours, theirs = heard.part(late, length), known.part(0, length - late)
+                heard = heard.permuted(best_order(ours, theirs))
+        self.before, self.first = heard, first
+        return heard
+
+
 class Blocks:
-    """Parts of a recording, one after the other, so that they fit together.
+    """Parts of a stream, one after the other, so that they fit together.
 
     Parameters
     ----------
     encoder : FeatureEncoder
     level : Level
-        Of the recording.
+        Of what was heard so far.
     """
 
     def __init__(self, encoder: FeatureEncoder, level: Level):
         self.encoder, self.level = encoder, level
-        self.overlap: Features | None = None  # what was heard last, and from which position on
-        self.overlap_start = 0
+        self.speakers = LocalSpeakers()
 
-    def encode(
-        self, waveform: Tensor, start: int, stop: int, before: int = CONTEXT, at: int = 0
-    ) -> Features:
-        """Encode positions `start` to `stop` of a recording.
+    def encode(self, waveform: Tensor, start: int, stop: int, before: int, at: int) -> Features:
+        """Encode positions `start` to `stop` of a stream.
 
         Parameters
         ----------
         waveform : (samples,) Tensor
-            The recording, from position `at` on, with what is known of the context.
+            The stream, from position `at` on, with what is known of the context.
         start, stop : int
             Positions; where they overlap with what was encoded last, or follow it, PyanNet's local
             speakers keep their numbers.
-        before : int, optional
+        before : int
             Positions that are heard before `start`.
-        at : int, optional
+        at : int
 
         Returns
         -------
@@ -245,15 +311,7 @@ class Blocks:
         samples = samples[: (stop + CONTEXT - first) * POSITION_SAMPLES]
         samples = self.level.of(samples.to(next(self.encoder.parameters()).device))
         heard = Features(*(tensor[0].to(waveform.device) for tensor in self.encoder(samples[None])))
-        if self.overlap is not None:
-            known = self.overlap.part(max(first - self.overlap_start, 0), None)
-            length = min(known.num_positions, heard.num_positions)
-            late = max(self.overlap_start - first, 0)
-            if length > late:
-                ours, theirs = heard.part(late, length), known.part(0, length - late)
-                heard = heard.permuted(best_order(ours, theirs))
-        self.overlap, self.overlap_start = heard, first
-        return heard.part(start - first, stop - first)
+        return self.speakers.follow(heard, first).part(start - first, stop - first)
 
 
 def best_order(features: Features, reference: Features) -> tuple[int, ...]:
