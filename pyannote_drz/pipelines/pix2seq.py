@@ -46,6 +46,7 @@ PRETRAINED_MODEL = str(Path(__file__).parents[1] / "pretrained" / "diarizer")
 DEFAULTS = {
     "threshold": 0.0,
     "newcomer_bias": 0.0,
+    "min_duration_on": 0.0,
     "min_duration_off": MERGE_GAP,
     "clustering_threshold": 0.35,
     "num_passes": 1,
@@ -81,6 +82,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     newcomer_bias : float
         Log-odds added to those of a speaker who was not heard before in the chunk: higher means
         more speakers.
+    min_duration_on : float
+        Turns that are shorter, in seconds, are dropped, as by pyannote.audio; and those shorter
+        than 20 ms, the resolution of time, always. Streams tell turns before they end: none is.
     min_duration_off : float
         A pause of one speaker shorter than that, in seconds, does not end a turn.
     clustering_threshold : float
@@ -127,6 +131,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
         self.threshold = Uniform(0.0, 1.0)
         self.newcomer_bias = Uniform(-4.0, 4.0)
+        self.min_duration_on = Uniform(0.0, 1.0)
         self.min_duration_off = Uniform(0.0, 1.0)
         self.clustering_threshold = Uniform(-1.0, 1.0)
         self.num_passes = Integer(1, 2)
@@ -526,6 +531,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         features = self.encode(waveform, hook)
         turns, speakers = yield from diarize(features, waveform, settings, fewest, most, hook)
         turns = clip(turns, 0.0, len(waveform) / rate)  # the last position may end later
+        shortest = max(self.min_duration_on, self.model.vocabulary.resolution)
+        turns = [turn for turn in turns if turn.end - turn.start > shortest - 1e-6]
         hook("turns", turns)
         known, scores = identify(speakers, enrolled)
         names = self._names(turns, known, {one.name for one in enrolled})
