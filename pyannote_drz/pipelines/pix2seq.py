@@ -29,6 +29,7 @@ from torch import Tensor
 from ..audio import Audio, AudioFile
 from ..checked import shown
 from ..errors import InputError
+from ..longs import is_long, read_long
 from ..models.encoders import Features
 from ..models.pix2seq import Pix2SeqDiarizer
 from ..sources import ModelSource, model_of
@@ -526,8 +527,12 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     def _offline(self, file, fewest, most, known_speakers, hook) -> Job:
         settings = self.settings
         enrolled = yield from enroll(self._recordings(known_speakers), settings)
-        waveform, rate = self._audio(file)
-        waveform = waveform[0]  # (samples,)
+        if is_long(file):
+            rate = self._audio.sample_rate
+            waveform = read_long(file, rate)  # (samples,), on the disk
+        else:
+            waveform, rate = self._audio(file)
+            waveform = waveform[0]  # (samples,)
         features = self.encode(waveform, hook)
         turns, speakers = yield from diarize(features, waveform, settings, fewest, most, hook)
         turns = clip(turns, 0.0, len(waveform) / rate)  # the last position may end later

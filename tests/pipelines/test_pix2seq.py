@@ -544,3 +544,10 @@ def test_pyannote_audio_apply_without_ffmpeg(folder, wav, monkeypatch):
     result = CliRunner().invoke(app, ["apply", str(folder), str(wav), "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert expected and expected in result.output
+
+
+def test_long_recordings_are_told_the_same(pipeline, wav, monkeypatch):
+    """On the disk instead of in memory."""
+    expected = pipeline(wav).speaker_diarization
+    monkeypatch.setattr("pyannote_drz.longs.LONG_S", 1.0)
+    assert pipeline(wav).speaker_diarization == expected
