@@ -16,9 +16,9 @@ import torch
 
 from ..checked import Share, span
 from .dials import Decibels, Dials, PerSecond, uniform
+from .reading import read_mono
 from .rooms import NOISE_SAMPLES, fast_length, noise_table
 from .slices import SAMPLE_RATE, SLICE, lay, on_device
-from .voices import read_mono
 
 KNOT_S = 1.0  # time between two random levels of the noise: unrest as of people and traffic
 MIN_HZ = 40.0  # colour is flat below: microphones are
