@@ -364,6 +364,7 @@ class SyntheticPix2SeqDiarization(Task):
             protocols[self.real.name] = self.real
         development = (file for protocol in protocols.values() for file in _development(protocol))
         self.real_validation = RealConversations(development, SAMPLE_RATE)
+        self.real_validation.warn_of_short(self.duration, "validated on")
         self.windows = self.real_validation.windows(self.duration)
         if self.real_ratio > 0:
             self.real_training = RealConversations(self.real.train(), SAMPLE_RATE)
