@@ -141,7 +141,7 @@ class Audio(pyannote.audio.Audio):
         file = self.validate_file(file)
         if "waveform" in file:
             return file["waveform"].shape[1] / file["sample_rate"]
-        with _opened(file) as sound:
+        with opened(file) as sound:
             return sound.count() / sound.rate
 
     def __call__(self, file: AudioFile) -> tuple[Tensor, int]:
@@ -162,7 +162,7 @@ class Audio(pyannote.audio.Audio):
         if "waveform" in file:
             waveform, sample_rate = file["waveform"], file["sample_rate"]  # (channel, time)
         else:
-            with _opened(file) as sound:
+            with opened(file) as sound:
                 waveform, sample_rate = _as_tensor(sound.read()), sound.rate  # (channel, time)
         _check_samples(waveform, sample_rate, file)
         return self.downmix_and_resample(waveform, sample_rate, channel=file.get("channel", None))
@@ -201,7 +201,7 @@ class Audio(pyannote.audio.Audio):
             start, stop, pad = _place(segment, whole.shape[1], rate, mode, file)
             waveform = whole[:, start:stop]  # (channel, part)
         else:
-            with _opened(file) as sound:
+            with opened(file) as sound:
                 rate = sound.rate
                 start, stop, pad = _place(segment, sound.count(), rate, mode, file)
                 waveform = _as_tensor(sound.read(start, stop))  # (channel, part)
@@ -293,7 +293,7 @@ def _name(file: Mapping) -> str:
 
 
 @contextmanager
-def _opened(file: Mapping) -> Iterator[Sound]:
+def opened(file: Mapping) -> Iterator[Sound]:
     """Open a validated file."""
     with open_sound(file["audio"], _name(file)) as sound:
         yield sound

@@ -1,4 +1,4 @@
-"""Drafts: files that appear when they are complete, or not at all."""
+"""Drafts: files and folders that appear when they are complete, or not at all."""
 
 import errno
 import hashlib
@@ -29,6 +29,7 @@ def draft_of(path: str | Path, durable: bool = False) -> Iterator[Path]:
     Yields
     ------
     part : Path
+        Where a file is written, or a folder made.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def draft_of(path: str | Path, durable: bool = False) -> Iterator[Path]:
     name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
     for left in path.parent.glob(f".{name}.*.part"):
         if not _lives(left.suffixes[-2][1:]):
-            left.unlink(missing_ok=True)
+            _remove(left)
     part = path.with_name(f".{name}.{os.getpid()}.part")
     try:
         yield part
@@ -55,6 +56,13 @@ def draft_of(path: str | Path, durable: bool = False) -> Iterator[Path]:
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     finally:
+        _remove(part)
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
         part.unlink(missing_ok=True)
 
 

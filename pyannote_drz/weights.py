@@ -25,6 +25,7 @@ from pyannote.audio.core.task import Problem, Resolution, Specifications
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from .budget import Budget
 from .checked import checked
 from .drafts import draft_of
 from .errors import InputError, one_line
@@ -223,9 +224,11 @@ def build_model(description: Description, where: Path | str) -> Model:
         raise InputError(f"'{where}': specifications: there are none.")
     several = len(specifications) > 1
     try:
-        model = find_class(description.kind)(**description.hyper_parameters)
-        model.specifications = tuple(specifications) if several else specifications[0]
-        model.setup()  # adds the layers that depend on specifications
+        with Budget(description.num_bytes):
+            model = find_class(description.kind)(**description.hyper_parameters)
+            model.specifications = tuple(specifications) if several else specifications[0]
+            model.setup()  # adds the layers that depend on specifications
+            getattr(model, "vocabulary", None)  # ours refuses chunks that it cannot read
     except Exception as error:  # whatever a constructor says of values that it does not know
         raise InputError(
             f"'{where}': no {description.kind} can be built so: {one_line(error)}."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 
 if TYPE_CHECKING:  # what takes seconds to import is imported by the functions that need it
+    import numpy as np
     from torch import Tensor
 
     from ..pipelines.output import Pix2SeqOutput
@@ -43,6 +44,49 @@ def read_channels(file: Path, channels: str | int, sample_rate: int) -> Tensor:
 
     audio = Audio(sample_rate, mono=None if channels == EACH else "downmix")
     return audio({"audio": file, "channel": channels if isinstance(channels, int) else None})[0]
+
+
+def hear(
+    diarize: Callable[[Mapping], Pix2SeqOutput],
+    file: Path,
+    channels: str | int,
+    sample_rate: int,
+    uri: str,
+    shown: bool,
+) -> tuple[Pix2SeqOutput, float, np.ndarray | None]:
+    """Diarize a recording as `--channels` says; hours of it are never all in memory.
+
+    Parameters
+    ----------
+    diarize : callable
+        From a file to an output, as a pipeline is.
+    file : Path
+    channels : str or int
+        See `check_channels`.
+    sample_rate : int
+        In Hz.
+    uri : str
+    shown : bool
+        Whether the waveform is needed.
+
+    Returns
+    -------
+    output : Pix2SeqOutput
+    duration : float
+        In seconds.
+    waveform : (samples,) array, or None
+    """
+    from ..audio import Audio
+    from ..longs import is_long
+
+    if not shown and channels != EACH and is_long({"audio": file}):
+        channel = None if channels == MIX else channels
+        output = diarize({"audio": file, "channel": channel, "uri": uri})
+        return output, Audio().get_duration(file), None
+    waveform = read_channels(file, channels, sample_rate)  # (channels heard apart, samples)
+    output = diarize_channels(diarize, waveform, sample_rate, uri)
+    mixed = waveform[0] if len(waveform) == 1 else waveform.mean(dim=0)
+    return output, waveform.shape[1] / sample_rate, mixed.numpy()
 
 
 def diarize_channels(

@@ -20,7 +20,7 @@ from ..errors import InputError, one_line
 from ..names import composed, uri_of, uris_of
 from ..outputs import check_outputs, write_output
 from .border import DEBUG
-from .channels import check_channels, diarize_channels, read_channels
+from .channels import check_channels, hear
 
 if TYPE_CHECKING:  # what takes seconds to import is imported by the functions that need it
     import numpy as np
@@ -104,10 +104,13 @@ def diarize(
     diarizer.set_num_speakers(**options)  # tells at once if they contradict each other
     options["known_speakers"] = load_known(voices)
     tell = silence if quiet else say
+    shown = plot is not None or report is not None
     failed = 0
     for file in files:
         try:
-            write_all(*listen(file, diarizer, options, references, heard_channels, tell), wanted)
+            write_all(
+                *listen(file, diarizer, options, references, heard_channels, shown, tell), wanted
+            )
         except BrokenPipeError:  # nobody reads any more
             raise
         except Exception as error:  # of one file: the others are heard all the same
@@ -246,14 +249,15 @@ def listen(
     options: dict,
     references: dict[str, Annotation] | None,
     channels: str | int,
+    shown: bool,
     tell: Callable[[str], None],
-) -> tuple[Diarized, np.ndarray, Comparison | None]:
+) -> tuple[Diarized, np.ndarray | None, Comparison | None]:
     """Read a recording, diarize it, and compare it with its reference.
 
     Returns
     -------
     diarized : Diarized
-    waveform : (samples,) array, at `SAMPLE_RATE`
+    waveform : (samples,) array, at `SAMPLE_RATE`, if it is `shown`
     comparison : Comparison or None
 
     Raises
@@ -269,12 +273,9 @@ def listen(
         known = ", ".join(sorted(references)) or "nothing"
         raise InputError(f"there is no reference of '{uri}', only of {known}.")
     with warnings.catch_warnings(record=True) as noticed, progress(file.name) as hook:
-        waveform = read_channels(file, channels, SAMPLE_RATE)  # (channels heard apart, samples)
-        duration = waveform.shape[1] / SAMPLE_RATE
         begun = time.monotonic()
-        output = diarize_channels(
-            partial(pipeline, hook=hook, **options), waveform, SAMPLE_RATE, uri
-        )
+        call = partial(pipeline, hook=hook, **options)
+        output, duration, waveform = hear(call, file, channels, SAMPLE_RATE, uri, shown)
         took = time.monotonic() - begun
     for warning in noticed:
         tell(f"{file}: {warning.message}")
@@ -287,8 +288,7 @@ def listen(
     if references is not None:
         comparison = compare(references[uri], diarization, duration)
         tell(f"{file}: {comparison}")
-    shown = waveform[0] if len(waveform) == 1 else waveform.mean(dim=0)
-    return Diarized(file, uri, duration, output), shown.numpy(), comparison
+    return Diarized(file, uri, duration, output), waveform, comparison
 
 
 @contextmanager
@@ -309,7 +309,7 @@ def progress(name: str) -> Iterator[Callable]:
 
 
 def write_all(
-    diarized: Diarized, waveform: np.ndarray, comparison: Comparison | None, wanted: Wanted
+    diarized: Diarized, waveform: np.ndarray | None, comparison: Comparison | None, wanted: Wanted
 ) -> None:
     """Write or print all that is wanted of a recording; nothing before all of it is made."""
     from .formats import FORMATS

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from typer import Argument, Option
 
+from ..drafts import draft_of
 from ..errors import InputError, one_line
 from ..names import field_of, uri_of
 
@@ -34,6 +35,7 @@ SLACK_S = 0.5  # a last turn may outlast its recording by that much, and is cut:
 MOST_PEOPLE = 30
 # What pyannote.database takes for placeholders and patterns in paths.
 PATTERN = re.compile(r"[{}*]")
+DRAFT = re.compile(r"\..*\.part")  # of somebody who was killed
 
 
 def prepare(
@@ -134,11 +136,14 @@ def find(folder: Path, out: Path) -> tuple[list[Recording], list[str], list[str]
     problems, notes : list of str
         What is wrong, and what was put right; a line each.
     """
-    from .columns import read_uem
+    from ..columns import read_uem
     from .reading import READERS, read_annotations
 
     problems, notes = [], []
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and out not in p.parents)
+    paths = [
+        p for p in paths if not any(DRAFT.fullmatch(part) for part in p.relative_to(folder).parts)
+    ]
     audio: dict[str, list[Path]] = {}
     for path in paths:
         if path.suffix.lower() in AUDIO:
@@ -277,8 +282,7 @@ def write_protocol(
     from .formats import rttm_of
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f".{out.name}.{os.getpid()}.part")  # a rename does not cross disks
-    try:
+    with draft_of(out) as draft:
         for part in ("rttm", "uem"):
             (draft / part).mkdir(parents=True)
         for uri, _, _, annotation, annotated in recordings:
@@ -292,9 +296,6 @@ def write_protocol(
         for subset, uris in subsets.items():
             text(draft / f"{subset}.lst", "".join(f"{field_of(uri)}\n" for uri in uris))
         text(draft / "database.yml", database_yml(out, folder, name, recordings, subsets))
-        draft.replace(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def is_linked(recording: Recording) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # what takes seconds to import is imported by the functions t
     from ..simulation.corpus import Corpus, Ingredients
 
 
-MOST_HOURS = 1_000_000
+MOST_CONVERSATIONS = 10_000_000
 
 
 class Subset(str, Enum):
@@ -110,8 +110,11 @@ def simulate(
     """
     if not (hours > 0 and duration > 0):
         raise InputError(f"hours and duration must be positive, not {hours} and {duration}.")
-    if not hours <= MOST_HOURS:
-        raise InputError(f"hours must be at most {MOST_HOURS}, a century, not {hours}.")
+    if hours * 3600 / duration > MOST_CONVERSATIONS:
+        raise InputError(
+            f"{hours:g} h in conversations of {duration:g} s are more than "
+            f"{MOST_CONVERSATIONS} of them."
+        )
     out = out.expanduser().resolve()
     ingredients, corpus = prepare(
         protocol, out, duration, subset.value, seed, registry, turns, scripts,

@@ -45,6 +45,7 @@ from .pretrained import InitialWeights, pretrained
 from .processes import allow_unused_weights, refuse_sweep
 from .progress import ProgressLines
 from .protocols import load_protocol, load_registry
+from .settings import check_settings
 
 CONFIG = Path(__file__).resolve().parent / "train_config"
 
@@ -97,8 +98,9 @@ def make_augmentation(config: dict) -> torch.nn.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "`output_type` will default to …": it is set below
             augmentation = from_dict(config)
-    except TypeError as error:
-        raise ValueError(f"augmentation={config.get('transform')}: {error}") from error
+    except (TypeError, AssertionError) as error:  # AssertionError: a value out of its range
+        said = str(error) or f"its params cannot be {config.get('params')}"
+        raise ValueError(f"augmentation={config.get('transform')}: {said}") from error
     augmentation.output_type = "dict"  # which tasks read samples and targets from
     return augmentation
 
@@ -248,6 +250,7 @@ def train(cfg: DictConfig, folder: Path, lines: ProgressLines) -> float | None:
     """
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise ValueError(f"{', '.join(missing)} must be given.")
+    check_settings(cfg)
     for message in MEANT:
         warnings.filterwarnings("ignore", message)
     seed_everything(cfg.seed, workers=True, verbose=False)

@@ -29,6 +29,7 @@ from torch import Tensor
 from ..audio import Audio, AudioFile
 from ..checked import shown
 from ..errors import InputError
+from ..longs import is_long, read_long
 from ..models.encoders import Features
 from ..models.pix2seq import Pix2SeqDiarizer
 from ..parallel import mapped, num_workers
@@ -47,6 +48,7 @@ PRETRAINED_MODEL = str(Path(__file__).parents[1] / "pretrained" / "diarizer")
 DEFAULTS = {
     "threshold": 0.0,
     "newcomer_bias": 0.0,
+    "min_duration_on": 0.0,
     "min_duration_off": MERGE_GAP,
     "clustering_threshold": 0.35,
     "num_passes": 1,
@@ -82,6 +84,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     newcomer_bias : float
         Log-odds added to those of a speaker who was not heard before in the chunk: higher means
         more speakers.
+    min_duration_on : float
+        Turns that are shorter, in seconds, are dropped, as by pyannote.audio; and those shorter
+        than 20 ms, the resolution of time, always. Streams tell turns before they end: none is.
     min_duration_off : float
         A pause of one speaker shorter than that, in seconds, does not end a turn.
     clustering_threshold : float
@@ -128,6 +133,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
         self.threshold = Uniform(0.0, 1.0)
         self.newcomer_bias = Uniform(-4.0, 4.0)
+        self.min_duration_on = Uniform(0.0, 1.0)
         self.min_duration_off = Uniform(0.0, 1.0)
         self.clustering_threshold = Uniform(-1.0, 1.0)
         self.num_passes = Integer(1, 2)
@@ -534,11 +540,17 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     def _offline(self, file, fewest, most, known_speakers, hook) -> Job:
         settings = self.settings
         enrolled = yield from enroll(self._recordings(known_speakers), settings)
-        waveform, rate = self._audio(file)
-        waveform = waveform[0]  # (samples,)
+        if is_long(file):
+            rate = self._audio.sample_rate
+            waveform = read_long(file, rate)  # (samples,), on the disk
+        else:
+            waveform, rate = self._audio(file)
+            waveform = waveform[0]  # (samples,)
         features = self.encode(waveform, hook)
         turns, speakers = yield from diarize(features, waveform, settings, fewest, most, hook)
         turns = clip(turns, 0.0, len(waveform) / rate)  # the last position may end later
+        shortest = max(self.min_duration_on, self.model.vocabulary.resolution)
+        turns = [turn for turn in turns if turn.end - turn.start > shortest - 1e-6]
         hook("turns", turns)
         known, scores = identify(speakers, enrolled)
         names = self._names(turns, known, {one.name for one in enrolled})

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .dials import Dials, log_uniform, uniform
+from ..checked import Share, span
+from .dials import Decibels, Dials, Hertz, log_uniform, uniform
 from .rooms import fast_length
 from .slices import SAMPLE_RATE, on_device
 
@@ -37,30 +38,27 @@ CHANNEL = np.dtype(
 class ChannelConfig(Dials):
     """Dials of the channel."""
 
-    low_share: float = 0.3  # conversations with the bass cut
-    low_hz: tuple[float, float] = (60.0, 300.0)  # rumble filters to telephones
-    high_share: float = 0.4  # conversations with the treble cut
-    high_hz: tuple[float, float] = (3400.0, 7000.0)  # telephone to MP3 at 24 kbps (DATA.md)
-    tilt_share: float = 0.5
-    tilt_db: tuple[float, float] = (-3.0, 3.0)  # per octave: dull to shrill microphones
-    coarse_share: float = 0.15  # conversations through a mu-law quantiser
-    coarse_bits: tuple[float, float] = (6.0, 10.0)  # G.711 has 8
-    clip_share: float = 0.05
-    clip: tuple[float, float] = (0.3, 0.9)  # share of the peak that is kept
-    level_db: tuple[float, float] = (-40.0, -10.0)  # of speech, dBFS; AMI's excerpts: -41..-28
-    telephone_share: float = 0.25  # conversations by telephone (issue 14)
-    telephone_low_hz: tuple[float, float] = (120.0, 350.0)  # around G.712's 300 Hz
-    telephone_high_hz: tuple[float, float] = (3200.0, 3900.0)  # G.712's 3400 Hz, to 4 kHz
-    mu_law_share: float = 0.6  # of telephones: digital ones
-    mu_law_bits: tuple[float, float] = (7.0, 8.0)  # G.711 has 8
-    own_line_share: float = 0.5  # of telephones: every speaker has their own line
-    line_db: tuple[float, float] = (-4.0, 4.0)  # level of such a line, on top of its speaker's
+    low_share: Share = 0.3  # conversations with the bass cut
+    low_hz: Hertz = (60.0, 300.0)  # rumble filters to telephones
+    high_share: Share = 0.4  # conversations with the treble cut
+    high_hz: Hertz = (3400.0, 7000.0)  # telephone to MP3 at 24 kbps (DATA.md)
+    tilt_share: Share = 0.5
+    tilt_db: span(-40, 40) = (-3.0, 3.0)  # per octave: dull to shrill microphones
+    coarse_share: Share = 0.15  # conversations through a mu-law quantiser
+    coarse_bits: span(1, 16) = (6.0, 10.0)  # G.711 has 8
+    clip_share: Share = 0.05
+    clip: span(0.01, 1) = (0.3, 0.9)  # share of the peak that is kept
+    level_db: Decibels = (-40.0, -10.0)  # of speech, dBFS; AMI's excerpts: -41..-28
+    telephone_share: Share = 0.25  # conversations by telephone (issue 14)
+    telephone_low_hz: Hertz = (120.0, 350.0)  # around G.712's 300 Hz
+    telephone_high_hz: Hertz = (3200.0, 3900.0)  # G.712's 3400 Hz, to 4 kHz
+    mu_law_share: Share = 0.6  # of telephones: digital ones
+    mu_law_bits: span(1, 16) = (7.0, 8.0)  # G.711 has 8
+    own_line_share: Share = 0.5  # of telephones: every speaker has their own line
+    line_db: Decibels = (-4.0, 4.0)  # level of such a line, on top of its speaker's
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("low_hz", "high_hz", "telephone_low_hz", "telephone_high_hz"):
-            if getattr(self, name)[0] <= 0:
-                raise ValueError(f"{name} must be positive, not {getattr(self, name)}.")
         if self.telephone_low_hz[1] >= self.telephone_high_hz[0]:
             raise ValueError(
                 f"telephone_low_hz must lie below telephone_high_hz, not {self.telephone_low_hz} "

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from ..checked import Share, number, span
+from ..errors import InputError
 from .channels import ChannelConfig
-from .dials import Dials
+from .dials import Decibels, Dials, PerSecond
 from .noises import NoiseConfig
 from .rooms import RoomConfig
 from .silences import SilenceConfig
@@ -17,44 +19,44 @@ MAX_CAST = 20  # people of a long conversation: chunks of it need letters, all o
 class PromptConfig(Dials):
     """Dials of the prompts (DESIGN §4)."""
 
-    present_share: float = 0.7  # of the chunk's speakers are prompted
-    absent_share: float = 0.4  # one more prompted speaker who is absent, as long as this comes up
-    seconds: tuple[float, float] = (0.5, 4.0)  # log-uniform
-    total_s: float = 16.0  # all prompts of a conversation
-    other_room_share: float = 0.2  # prompts from another room, noise and channel
-    contaminated_share: float = 0.15  # prompts that carry another voice
-    contamination: float = 0.2  # share of such a prompt's time
+    present_share: Share = 0.7  # of the chunk's speakers are prompted
+    absent_share: Share = 0.4  # one more prompted speaker who is absent, as long as this comes up
+    seconds: span(0.05, 60) = (0.5, 4.0)  # log-uniform
+    total_s: number(0, 3600) = 16.0  # all prompts of a conversation
+    other_room_share: Share = 0.2  # prompts from another room, noise and channel
+    contaminated_share: Share = 0.15  # prompts that carry another voice
+    contamination: Share = 0.2  # share of such a prompt's time
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.seconds[0] <= 0 or self.total_s < MAX_SPEAKERS * self.seconds[0]:
-            raise ValueError(
-                f"total_s must hold {MAX_SPEAKERS} prompts of {self.seconds[0]} s (above 0), "
+        if self.total_s < MAX_SPEAKERS * self.seconds[0]:
+            raise InputError(
+                f"total_s must hold {MAX_SPEAKERS} prompts of {self.seconds[0]} s, "
                 f"not {self.total_s} s."
             )
         if self.absent_share == 1:
-            raise ValueError("absent_share must be under 1: absent speakers would never end.")
+            raise InputError("absent_share must be under 1: absent speakers would never end.")
 
 
 @dataclass(frozen=True)
 class SimulationConfig(Dials):
     """All dials of the simulator; levels in dB are relative to speech."""
 
-    empty_share: float = 0.04  # windows without speech; AMI's scripts have 1.2 % (ANCHORS §2.7)
-    same_source: float = 0.6  # conversations whose voices all come from one source (DATA.md)
+    empty_share: Share = 0.04  # windows without speech; AMI's scripts have 1.2 % (ANCHORS §2.7)
+    same_source: Share = 0.6  # conversations whose voices all come from one source (DATA.md)
     # With an encoder's embeddings of the bank's voices, conversations of people who sound alike:
     # strangers have a cosine of 0.3, two people of a real call 0.5 to 0.6 (issue 14).
-    similar_share: float = 0.5
+    similar_share: Share = 0.5
     # Levels, rooms and noise: nearly as hard to hear as real audio (recipes/synthetic/judge.py).
-    level_sd_db: float = 1.5  # between speakers; FastMSS draws -12..+5 dB (ANCHORS §2.7)
+    level_sd_db: number(0, 100) = 1.5  # between speakers; FastMSS draws -12..+5 dB (ANCHORS §2.7)
     # Inside turns, the quarter of AMI's frames (excerpts) lies 18 dB below the speaker's mean; read
     # speech without pauses gave 11 dB.
-    join_s: tuple[float, float] = (0.05, 0.48)  # silence between pieces of a turn, under 0.5 s
-    piece_sd_db: float = 2.0  # of the level from piece to piece
-    bleed_share: float = 0.4  # windows with distant voices, which are not in the reference
-    bleed_voices: tuple[float, float] = (1.0, 4.0)
-    bleed_per_s: tuple[float, float] = (0.1, 1.2)  # pieces of such voices
-    bleed_db: tuple[float, float] = (-45.0, -22.0)
+    join_s: span(0, MERGE_GAP_S) = (0.05, 0.48)  # silence between pieces of a turn, under 0.5 s
+    piece_sd_db: number(0, 100) = 2.0  # of the level from piece to piece
+    bleed_share: Share = 0.4  # windows with distant voices, which are not in the reference
+    bleed_voices: span(1, 100) = (1.0, 4.0)
+    bleed_per_s: PerSecond = (0.1, 1.2)  # pieces of such voices
+    bleed_db: Decibels = (-45.0, -22.0)
     rooms: RoomConfig = field(default_factory=RoomConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     channel: ChannelConfig = field(default_factory=ChannelConfig)
@@ -63,20 +65,10 @@ class SimulationConfig(Dials):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.same_source <= 1:
-            raise ValueError(f"same_source must be between 0 and 1, not {self.same_source}.")
-        if self.bleed_voices[0] < 1 or self.bleed_per_s[0] <= 0:
-            raise ValueError(
-                f"bleed_voices must begin at 1 or above, and bleed_per_s above 0, not "
-                f"{self.bleed_voices} and {self.bleed_per_s}; bleed_share=0 turns bleeds off."
-            )
-        for name in ("level_sd_db", "piece_sd_db"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}.")
-        if not 0 <= self.join_s[0] <= self.join_s[1] < MERGE_GAP_S:
-            raise ValueError(
-                f"join_s must be within 0 and {MERGE_GAP_S} s, not {self.join_s}: longer pauses "
-                f"end a turn."
+        if self.join_s[1] == MERGE_GAP_S:
+            raise InputError(
+                f"join_s must be below {MERGE_GAP_S} s, not {self.join_s}: longer pauses end "
+                f"a turn."
             )
 
     @classmethod

@@ -14,10 +14,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .dials import Dials, uniform
+from ..checked import Share, span
+from .dials import Decibels, Dials, PerSecond, uniform
+from .reading import read_mono
 from .rooms import NOISE_SAMPLES, fast_length, noise_table
 from .slices import SAMPLE_RATE, SLICE, lay, on_device
-from .voices import read_mono
 
 KNOT_S = 1.0  # time between two random levels of the noise: unrest as of people and traffic
 MIN_HZ = 40.0  # colour is flat below: microphones are
@@ -31,18 +32,18 @@ class NoiseConfig(Dials):
     Defaults are a first guess: as hard to hear as real audio is (DESIGN §5).
     """
 
-    floor_share: float = 0.95  # conversations with a coloured noise floor
-    floor_db: tuple[float, float] = (-70.0, -35.0)
-    floor_slope: tuple[float, float] = (0.0, 2.0)  # power ~ 1 / f^slope: white, pink, brown
-    unrest_db: tuple[float, float] = (0.0, 4.0)  # sd of the level from second to second
-    recorded_share: float = 0.3  # conversations with recorded noise, where there is a bank
-    recorded_db: tuple[float, float] = (-42.0, -22.0)
-    alone_share: float = 0.7  # conversations of nobody with such a recording: music, machines
-    alone_db: tuple[float, float] = (-30.0, 0.0)  # and nobody who would be drowned
-    burst_share: float = 0.8  # conversations with clicks, knocks, doors
-    bursts_per_s: tuple[float, float] = (0.1, 0.4)
-    burst_s: tuple[float, float] = (0.02, 1.0)
-    burst_db: tuple[float, float] = (-40.0, -16.0)
+    floor_share: Share = 0.95  # conversations with a coloured noise floor
+    floor_db: Decibels = (-70.0, -35.0)
+    floor_slope: span(-10, 10) = (0.0, 2.0)  # power ~ 1 / f^slope: white, pink, brown
+    unrest_db: span(0, 100) = (0.0, 4.0)  # sd of the level from second to second
+    recorded_share: Share = 0.3  # conversations with recorded noise, where there is a bank
+    recorded_db: Decibels = (-42.0, -22.0)
+    alone_share: Share = 0.7  # conversations of nobody with such a recording: music, machines
+    alone_db: Decibels = (-30.0, 0.0)  # and nobody who would be drowned
+    burst_share: Share = 0.8  # conversations with clicks, knocks, doors
+    bursts_per_s: PerSecond = (0.1, 0.4)
+    burst_s: span(0.001, 60) = (0.02, 1.0)
+    burst_db: Decibels = (-40.0, -16.0)
 
 
 class NoiseBank:
@@ -116,7 +117,7 @@ class NoiseStyle(NamedTuple):
     recorded: float  # factor, 0: none
     kind: int  # class of recordings
     bursts_per_s: float
-    burst_db: tuple[float, float]  # range of the bursts' level
+    burst_db: Decibels  # range of the bursts' level
 
 
 class NoiseDraw(NamedTuple):

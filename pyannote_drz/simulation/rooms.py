@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from ..checked import Share, span
 from .dials import Dials, log_uniform, uniform
 from .room_bank import RoomBank
 from .slices import SAMPLE_RATE, on_device
@@ -40,18 +41,12 @@ PLACE = np.dtype(
 class RoomConfig(Dials):
     """Dials of the rooms."""
 
-    room_share: float = 0.25  # conversations heard through a room; AMI-Mix is a mix of close mics
-    rt60_s: tuple[float, float] = (0.1, 0.4)  # offices; FastMSS: 0.1..0.7
-    volume_m3: tuple[float, float] = (30.0, 300.0)  # small office to large meeting room
-    distance_m: tuple[float, float] = (0.2, 0.7)  # headset to the table's microphone
-    one_place_share: float = 0.25  # all heard from one place: nothing but their voices differs
-    bank_share: float = 0.5  # of those conversations, heard through a bank's room if there is one
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("rt60_s", "volume_m3", "distance_m"):
-            if getattr(self, name)[0] <= 0:
-                raise ValueError(f"{name} must be positive, not {getattr(self, name)}.")
+    room_share: Share = 0.25  # conversations heard through a room; AMI-Mix is a mix of close mics
+    rt60_s: span(0.01, 20) = (0.1, 0.4)  # offices; FastMSS: 0.1..0.7
+    volume_m3: span(0.1, 1e6) = (30.0, 300.0)  # small office to large meeting room
+    distance_m: span(0.01, 100) = (0.2, 0.7)  # headset to the table's microphone
+    one_place_share: Share = 0.25  # all heard from one place: nothing but their voices differs
+    bank_share: Share = 0.5  # of those conversations, heard through a bank's room if there is one
 
 
 @lru_cache(maxsize=4)

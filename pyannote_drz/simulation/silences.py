@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .dials import Dials, uniform
+from ..checked import Share
+from .dials import Dials, Seconds, uniform
 from .slices import SAMPLE_RATE
 from .turns import Turn, cut_window
 
@@ -19,18 +20,12 @@ TRIES = 10  # to cut so that everybody is still heard
 class SilenceConfig(Dials):
     """Dials of the exact digital silence: none is measured, real files have it or not."""
 
-    silence_share: float = 0.15  # conversations with exact zeros (issue 14)
-    edge_share: float = 0.4  # of those: all silent at the beginning or the end
-    edge_s: tuple[float, float] = (5.0, 20.0)  # as long as that
-    gap_share: float = 0.6  # of those conversations' gaps between turns: silent, all or in part
-    gate_share: float = 0.3  # of telephone conversations: muted wherever nobody speaks
-    hang_s: tuple[float, float] = (0.0, 0.3)  # what a gate lets through after a turn
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("edge_s", "hang_s"):
-            if getattr(self, name)[0] < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}.")
+    silence_share: Share = 0.15  # conversations with exact zeros (issue 14)
+    edge_share: Share = 0.4  # of those: all silent at the beginning or the end
+    edge_s: Seconds = (5.0, 20.0)  # as long as that
+    gap_share: Share = 0.6  # of those conversations' gaps between turns: silent, all or in part
+    gate_share: Share = 0.3  # of telephone conversations: muted wherever nobody speaks
+    hang_s: Seconds = (0.0, 0.3)  # what a gate lets through after a turn
 
 
 def draw_silences(

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile as sf
 import soxr
 import torch
 
 from ..drafts import draft_of
 from .likeness import Likeness, find_likeness
+from .reading import read_mono
 from .slices import SAMPLE_RATE
 
 FRAME = SAMPLE_RATE // 100  # 10 ms, of the energy that finds pauses
@@ -291,18 +291,6 @@ def _play(samples: np.ndarray, speed: float) -> np.ndarray:
         for first in range(0, len(samples), block)
     ]
     return np.concatenate(played)
-
-
-def read_mono(path: str | Path) -> np.ndarray:
-    """Samples of a file, (samples,) float32 at 16 kHz, channels averaged."""
-    try:
-        audio, rate = sf.read(path, dtype="float32", always_2d=True)
-    except (sf.LibsndfileError, OSError) as error:
-        raise ValueError(f"audio file '{path}' cannot be read: {error}.") from error
-    audio = audio.mean(axis=1) if audio.shape[1] > 1 else audio[:, 0]
-    if rate != SAMPLE_RATE:
-        audio = soxr.resample(audio, rate, SAMPLE_RATE).astype(np.float32)
-    return audio
 
 
 def find_speech(audio: np.ndarray) -> list[tuple[int, int]]:

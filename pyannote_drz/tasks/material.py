@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,6 +109,7 @@ def _source(uri: str, database: str) -> str:
 # s; what is heard of a voice to find those like it. CAM++ tells stretches of 2 s apart with 3.5 %
 # equal error rate (DESIGN.md, section 3).
 EMBEDDED_S = 5.0
+CHECKSUM_BYTES = 4  # after what NumPy writes
 EMBEDDED_AT = 0.05  # root mean square of that: -26 dBFS
 
 
@@ -117,7 +121,10 @@ def bank_embeddings(bank: VoiceBank, encoder: CAMPPlus, cache: Path) -> np.ndarr
     key.update(bank.pieces.tobytes())  # where voices are and how loud: as good as all samples
     path = Path(cache) / f"embeddings-{key.hexdigest()[:16]}.npy"
     if path.is_file():
-        return np.load(path)
+        try:
+            return _kept_embeddings(path)
+        except (OSError, ValueError, EOFError) as error:  # cut or altered: made again
+            warnings.warn(f"{path} is made again: {error}", stacklevel=2)
     embeddings = np.zeros((len(bank), encoder.mean.shape[0]), dtype=np.float32)
     for speaker in range(len(bank)):
         pieces = bank.pieces_of(speaker)
@@ -130,10 +137,31 @@ def bank_embeddings(bank: VoiceBank, encoder: CAMPPlus, cache: Path) -> np.ndarr
         missing = max(0, SAMPLE_RATE // 2 - len(speech))  # half a second at least
         speech = torch.nn.functional.pad(EMBEDDED_AT * speech, (0, missing))
         embeddings[speaker] = encoder(speech[None])[0].numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with draft_of(path) as part, open(part, "wb") as file:
-        np.save(file, embeddings)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = BytesIO()
+        np.save(content, embeddings)
+        checksum = zlib.crc32(content.getvalue()).to_bytes(CHECKSUM_BYTES, "big")
+        with draft_of(path) as part:
+            part.write_bytes(content.getvalue() + checksum)
+    except OSError as error:  # a cache is a convenience
+        warnings.warn(f"embeddings cannot be kept for the next time: {error}", stacklevel=2)
     return embeddings
+
+
+def _kept_embeddings(path: Path) -> np.ndarray:
+    """Embeddings of a file.
+
+    Raises
+    ------
+    ValueError, OSError, EOFError
+        It was cut or altered.
+    """
+    content = path.read_bytes()
+    array, checksum = content[:-CHECKSUM_BYTES], content[-CHECKSUM_BYTES:]
+    if zlib.crc32(array).to_bytes(CHECKSUM_BYTES, "big") != checksum:
+        raise ValueError("its checksum is another")
+    return np.load(BytesIO(array), allow_pickle=False)
 
 
 def rttm_paths(scripts: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -17,11 +17,13 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checked import Share, number, whole
+from ..simulation.dials import Dials
 from ..tokens import Triplet, Vocabulary
 
 
 @dataclass(frozen=True)
-class Objective:
+class Objective(Dials):
     """Weights of the losses, and how targets and inputs are blurred.
 
     Parameters
@@ -40,21 +42,12 @@ class Objective:
         Of the auxiliary loss.
     """
 
-    eos_weight: float = 0.3
-    time_sigma: float = 1.5
-    time_noise: float = 0.3
-    time_noise_bins: int = 5
-    speaker_noise: float = 0.05
-    activity_weight: float = 0.5
-
-    def __post_init__(self):
-        for name in ("time_noise", "speaker_noise"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a share, got {getattr(self, name)}.")
-        weights = [name for name in self.__dataclass_fields__ if name.endswith("_weight")]
-        for name in ("time_sigma", *weights):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
+    eos_weight: number(0, 1000) = 0.3
+    time_sigma: number(0, 100) = 1.5
+    time_noise: Share = 0.3
+    time_noise_bins: whole(0, 1000) = 5
+    speaker_noise: Share = 0.05
+    activity_weight: number(0, 1000) = 0.5
 
 
 @dataclass

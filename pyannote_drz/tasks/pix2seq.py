@@ -23,10 +23,11 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 from torch_audiomentations import Shift, TimeInversion
 from torch_audiomentations.augmentations.mix import Mix
-from torch_audiomentations.core.transforms_interface import BaseWaveformTransform
 from torchmetrics import Metric
 
+from ..checked import Share, checks_arguments, number, whole
 from ..decoding import decode
+from ..errors import InputError, one_line
 from ..models.encoders import FeatureEncoder, Features
 from ..models.pix2seq import Memory
 from ..simulation import (
@@ -44,6 +45,7 @@ from ..simulation import (
     other_kinds,
 )
 from ..simulation.config import MAX_SPEAKERS
+from ..simulation.dials import Dials
 from ..simulation.fitted import AMI
 from ..simulation.turns import TurnSource
 from ..tokens import Vocabulary
@@ -92,8 +94,7 @@ class Progress(NamedTuple):
     """What workers of a data loader know of the model."""
 
     global_rank: int
-    current_epoch: int
-    global_step: int
+    num_batches: int  # learnt from before
 
 
 class Batch(NamedTuple):
@@ -187,63 +188,55 @@ class SyntheticPix2SeqDiarization(Task):
 
     Raises
     ------
+    InputError
+        An argument is of another kind, or out of its range.
     ValueError
         The protocol has labels of file scope only, no single-speaker speech, or one speaker.
     FileNotFoundError
         Audio is missing.
     """
 
+    @checks_arguments
     def __init__(
         self,
         protocol: SpeakerDiarizationProtocol,
-        cache: str | None = None,
-        speeds: Sequence[float] | None = None,
-        duration: float = 30.0,
-        min_duration: float | None = None,
-        max_speakers: int = 8,
-        chunks_per_epoch: int = 10_000,
-        validation_conversations: int = 100,
+        cache: str | Path | None = None,
+        speeds: Sequence[number(0.25, 4)] | None = None,
+        duration: number(0.5, 60) = 30.0,
+        min_duration: number(1, 60) | None = None,
+        max_speakers: whole(2, 26) = 8,
+        chunks_per_epoch: whole(1) = 10_000,
+        validation_conversations: whole(0) = 100,
         scripts: str | Path | Sequence[str | Path] | None = None,
         random_turns: Mapping | None = None,
-        scripts_ratio: float = 0.5,
+        scripts_ratio: Share = 0.5,
         turn_model: str | Path | None = None,
-        fitted_ratio: float = 0.0,
-        other_ratio: float = 0.0,
+        fitted_ratio: Share = 0.0,
+        other_ratio: Share = 0.0,
         noise: str | Path | None = None,
         rooms: str | Path | None = None,
         simulation: Mapping | SimulationConfig | None = None,
         features: str | Path | Sequence[str | Path] | None = None,
-        fresh_ratio: float = 0.0,
-        prompt_ratio: float = 0.5,
+        fresh_ratio: Share = 0.0,
+        prompt_ratio: Share = 0.5,
         real: SpeakerDiarizationProtocol | None = None,
-        real_ratio: float = 0.0,
+        real_ratio: Share = 0.0,
         objective: Mapping | Objective | None = None,
-        batch_size: int = 32,
-        num_workers: int | None = None,
+        batch_size: whole(1, 2**16) = 32,
+        num_workers: whole(0, 1024) | None = None,
         pin_memory: bool = False,
-        augmentation: BaseWaveformTransform | None = None,
+        augmentation: torch.nn.Module | None = None,
         metric: Metric | Sequence[Metric] | dict[str, Metric] | None = None,
     ):
-        for name, share in (
-            ("scripts_ratio", scripts_ratio),
-            ("fitted_ratio", fitted_ratio),
-            ("other_ratio", other_ratio),
-            ("prompt_ratio", prompt_ratio),
-            ("fresh_ratio", fresh_ratio),
-            ("real_ratio", real_ratio),
-        ):
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name} must be between 0 and 1, got {share}.")
         ratios = (fitted_ratio, other_ratio, 0.0 if scripts is None else scripts_ratio)
         if sum(ratios) > 1 + 1e-6:
             raise ValueError(
                 f"scripts_ratio ({scripts_ratio}), fitted_ratio ({fitted_ratio}) and other_ratio "
                 f"({other_ratio}) must not sum to more than 1."
             )
-        if min_duration is not None and not 1 <= min_duration <= duration:
-            raise ValueError(
-                f"min_duration must be between 1 s and duration ({duration} s), "
-                f"got {min_duration} s."
+        if min_duration is not None and min_duration > duration:
+            raise InputError(
+                f"min_duration must be at most duration ({duration} s), got {min_duration} s."
             )
         for transform in () if augmentation is None else augmentation.modules():
             if isinstance(transform, MOVES_SPEECH):
@@ -251,6 +244,9 @@ class SyntheticPix2SeqDiarization(Task):
                     f"augmentation must leave speech where it is, as turns do not follow: "
                     f"{type(transform).__name__} does not."
                 )
+        self.random_turns = _random_turns(random_turns or {}, max_speakers)
+        self.simulation = _configured(SimulationConfig, simulation)
+        self.objective = _configured(Objective, objective)
         if real_ratio > 0 and real is None:
             raise ValueError(f"real_ratio={real_ratio} needs conversations: real=….")
         super().__init__(
@@ -269,16 +265,14 @@ class SyntheticPix2SeqDiarization(Task):
         self.max_speakers = max_speakers
         self.chunks_per_epoch = chunks_per_epoch
         self.validation_conversations = validation_conversations
-        self.scripts, self.scripts_ratio, self.random_turns = scripts, scripts_ratio, random_turns
+        self.scripts, self.scripts_ratio = scripts, scripts_ratio
         self.turn_model, self.fitted_ratio = turn_model, fitted_ratio
         self.other_ratio = other_ratio
         self.noise, self.rooms = noise, rooms
-        self.simulation = _configured(SimulationConfig, simulation)
         self.features = [features] if isinstance(features, (str, Path)) else features
         self.fresh_ratio = 1.0 if features is None else fresh_ratio
         self.prompt_ratio = prompt_ratio
         self.real, self.real_ratio = real, real_ratio
-        self.objective = _configured(Objective, objective)
         self._banks: dict[str, VoiceBank] = {}  # of each subset
         self._is_set_up = False
 
@@ -295,10 +289,15 @@ class SyntheticPix2SeqDiarization(Task):
     def __getstate__(self) -> dict:
         """What spawned workers need: neither protocols, which cannot be sent, nor the model."""
         state = {**self.__dict__, "protocol": None, "real": None, "trainer": None, "_banks": {}}
-        model = state.get("model")
-        if model is not None:
-            state["model"] = Progress(model.global_rank, model.current_epoch, model.global_step)
+        if state.get("model") is not None:
+            state["model"] = self._progress()
         return state
+
+    def _progress(self) -> Progress:
+        if isinstance(self.model, Progress):
+            return self.model
+        per_step = getattr(self.trainer, "accumulate_grad_batches", 1)
+        return Progress(self.model.global_rank, self.model.global_step * per_step)
 
     # ---- data -----------------------------------------------------------------------------------
 
@@ -327,7 +326,6 @@ class SyntheticPix2SeqDiarization(Task):
 
     def _turns(self) -> TurnSource:
         """Who speaks when."""
-        plain = RandomTurns(**(self.random_turns or {}))
         sources, ratios = [], []
         if self.scripts is not None:
             paths = rttm_paths(self.scripts)
@@ -341,7 +339,7 @@ class SyntheticPix2SeqDiarization(Task):
         if self.other_ratio > 0:
             sources.append(other_kinds(min(self.max_speakers, MAX_SPEAKERS)))
             ratios.append(self.other_ratio)
-        return MixedTurns([plain, *sources], [max(0.0, 1 - sum(ratios)), *ratios])
+        return MixedTurns([self.random_turns, *sources], [max(0.0, 1 - sum(ratios)), *ratios])
 
     def setup(self, stage: str | None = None):
         """Load voices, scripts, noise and real conversations into memory, once."""
@@ -366,6 +364,7 @@ class SyntheticPix2SeqDiarization(Task):
             protocols[self.real.name] = self.real
         development = (file for protocol in protocols.values() for file in _development(protocol))
         self.real_validation = RealConversations(development, SAMPLE_RATE)
+        self.real_validation.warn_of_short(self.duration, "validated on")
         self.windows = self.real_validation.windows(self.duration)
         if self.real_ratio > 0:
             self.real_training = RealConversations(self.real.train(), SAMPLE_RATE)
@@ -383,25 +382,24 @@ class SyntheticPix2SeqDiarization(Task):
     def train__iter__(self) -> Iterator[tuple[Conversation | RealChunk | Window, Cut]]:
         """Draw examples, endlessly: the same for any number of workers and processes.
 
-        Of step k, the examples that rank r learns from are numbers r * batch_size to
+        Of step k of the run, the examples that rank r learns from are numbers r * batch_size to
         (r + 1) * batch_size - 1, each drawn with its own seed; worker w of W draws every W-th step.
+        So a run that goes on after it was killed hears what it would have heard.
         All examples of a step, which will be one batch on every rank, share their duration and
         whether they have prompts, so that nothing is padding and no rank waits.
         """
         worker = get_worker_info()
         first, every = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        rank = self.model.global_rank
-        # Who resumes in the middle of an epoch hears new conversations: hence the step.
-        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        run = [seed, self.model.current_epoch, self.model.global_step]
-        for step in itertools.count(first, every):
-            rng = np.random.default_rng([0, *run, step])
+        rank, num_batches = self._progress()
+        run = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        for step in itertools.count(num_batches + first, every):
+            rng = np.random.default_rng([0, run, step])
             duration_s = self.duration
             if self.min_duration < self.duration and rng.random() >= FULL_SHARE:
                 duration_s = float(rng.integers(int(self.min_duration), int(self.duration) + 1))
             prompted = bool(rng.random() < self.prompt_ratio)
             for row in range(self.batch_size):
-                seed = [1, *run, step, rank * self.batch_size + row]
+                seed = [1, run, step, rank * self.batch_size + row]
                 what = Cut(math.ceil(duration_s / POSITION_S - 1e-6), prompted, seed)
                 yield self._draw(np.random.default_rng(seed), duration_s, what), what
 
@@ -505,6 +503,9 @@ class SyntheticPix2SeqDiarization(Task):
         return {"loss": total, **losses}, memory, targets
 
     def training_step(self, drawn: Drawn, batch_idx: int) -> Tensor | None:
+        # Dropout and noise are those of the batch, also after a run was killed and goes on.
+        seed = np.random.SeedSequence([3, *drawn.cuts[0].seed]).generate_state(1)
+        torch.manual_seed(int(seed[0]))
         with torch.autocast(self.model.device.type, enabled=False):
             batch = self._batch(drawn, "train")
         losses, *_ = self._losses(batch, "train")
@@ -572,15 +573,26 @@ def _development(protocol: SpeakerDiarizationProtocol) -> Iterable[Mapping]:
         return []
 
 
-def _configured(kind: type, values: object) -> object:
+def _random_turns(dials: Mapping, max_speakers: int) -> RandomTurns:
+    """Plain random turns, of no more speakers than there are letters."""
+    try:
+        turns = RandomTurns(**dials)
+    except (TypeError, InputError) as error:  # TypeError: there is no such dial
+        raise InputError(f"random_turns: {one_line(error)}") from None
+    for name in {"min_speakers", "max_speakers"} & dials.keys():
+        if dials[name] > max_speakers:
+            raise InputError(
+                f"random_turns.{name} ({dials[name]}) must not be above max_speakers "
+                f"({max_speakers})."
+            )
+    turns.max_speakers = min(turns.max_speakers, max_speakers)
+    return turns
+
+
+def _configured(kind: type[Dials], values: Mapping | Dials | None) -> Dials:
     """A configuration from a mapping of its fields, itself, or nothing."""
     if values is None:
         return kind()
     if isinstance(values, kind):
         return values
-    if hasattr(kind, "from_dict"):
-        return kind.from_dict(values)
-    unknown = set(values) - set(kind.__dataclass_fields__)
-    if unknown:
-        raise ValueError(f"{kind.__name__} has no {sorted(unknown)}.")
-    return kind(**values)
+    return kind.from_dict(values)

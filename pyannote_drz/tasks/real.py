@@ -11,6 +11,7 @@ from pyannote.core import Segment
 from torch import Tensor
 
 from ..audio import Audio
+from ..errors import InputError
 from ..simulation import Turn
 
 
@@ -39,6 +40,8 @@ class RealConversations:
 
     def __init__(self, files: Iterable[Mapping], sample_rate: int):
         self.audio = Audio(sample_rate=sample_rate, mono="downmix")
+        files = list(files)
+        self.alone = [file["uri"] for file in files if len(file["annotation"].labels()) < 2]
         # Plain ones: spawned workers cannot be sent what protocols make of files.
         self.files = [
             {
@@ -55,29 +58,42 @@ class RealConversations:
         return len(self.files)
 
     def check(self, duration_s: float) -> None:
-        """Name the recordings that no chunk of that duration can be cut out of.
+        """Name the recordings that are not learnt from.
 
         Raises
         ------
-        ValueError
+        InputError
             There is no other.
         """
-        short = [
+        short = self.short(duration_s)
+        if len(short) == len(self.files):
+            raise InputError(
+                f"no real recording of two speakers or more has an annotated region of "
+                f"{duration_s} s to learn from{': ' + _named(short) if short else ''}."
+            )
+        self.warn_of_short(duration_s, "learnt from")
+        if self.alone:
+            warnings.warn(
+                f"{len(self.alone)} real recordings are not learnt from, as one person speaks "
+                f"there, or nobody: {_named(self.alone)}.",
+                stacklevel=2,
+            )
+
+    def short(self, duration_s: float) -> list[str]:
+        """Recordings that no chunk of that duration can be cut out of, by uri."""
+        return [
             file["uri"]
             for file in self.files
             if all(region.duration < duration_s for region in file["annotated"])
         ]
-        named = ", ".join(short[:20]) + (f" and {len(short) - 20} more" if len(short) > 20 else "")
-        if len(short) == len(self.files):
-            raise ValueError(
-                f"no real recording of two speakers or more has an annotated region of "
-                f"{duration_s} s to learn from{': ' + named if short else ''}."
-            )
-        if short:
+
+    def warn_of_short(self, duration_s: float, use: str) -> None:
+        """Name those of `short`, which are not put to a use, such as "learnt from"."""
+        if short := self.short(duration_s):
             warnings.warn(
-                f"{len(short)} real recordings are not learnt from, as no annotated region of "
-                f"theirs lasts {duration_s} s: {named}.",
-                stacklevel=2,
+                f"{len(short)} real recordings are not {use}, as no annotated region of theirs "
+                f"lasts {duration_s} s: {_named(short)}.",
+                stacklevel=3,
             )
 
     def chunk(self, file: Mapping, start_s: float, duration_s: float) -> RealChunk:
@@ -121,3 +137,8 @@ class RealConversations:
             for region in file["annotated"]
             for i in range(int((region.duration + 1e-3) // duration_s))
         ]
+
+
+def _named(uris: list[str]) -> str:
+    """The first of them, and how many more."""
+    return ", ".join(uris[:20]) + (f" and {len(uris) - 20} more" if len(uris) > 20 else "")

@@ -1,17 +1,15 @@
-"""Long recordings, measured: prompts, speakers known by name, streams, memory.
+"""Long recordings, measured: prompts, speakers known by name, streams.
 
     python recipes/long/evaluate.py prompts PIPELINE PROTOCOL --registry database.yml
     python recipes/long/evaluate.py prompts PIPELINE PROTOCOL --registry database.yml --join 3
     python recipes/long/evaluate.py enrollment PIPELINE PROTOCOL --registry database.yml
     python recipes/long/evaluate.py online PIPELINE PROTOCOL --registry database.yml
-    python recipes/long/evaluate.py memory PIPELINE PROTOCOL --registry database.yml --hours 4
 
-No collar, overlap scored. What they need: README.md beside this file.
+No collar, overlap scored. What they need: README.md beside this file; memory: memory.py.
 """
 
 from __future__ import annotations
 
-import resource
 import time
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -295,49 +293,6 @@ def online(
         speed = audio_s / (time.perf_counter() - began)
         name = "offline" if step is None else f"steps of {step:g} s, latency {step + lookahead:g} s"
         print(tally.row(f"{name}, {speed:.0f} x real time"), flush=True)
-
-
-@app.command()
-def memory(
-    folder: Path,
-    protocol: str,
-    registry_yml: Registry = Path("database.yml"),
-    hours: Annotated[float, typer.Option(min=0.01)] = 4.0,
-    into: Annotated[Path, typer.Option(help="Where the file is written, once.")] = Path("/tmp"),
-) -> None:
-    """A file of hours: ten minutes each of voices, noise and silence. Peak memory and time."""
-    import soundfile
-
-    path = into / f"{protocol}.{hours:g}h.wav"
-    if not path.is_file():
-        generator = torch.Generator().manual_seed(0)
-        voices = meetings(protocol, registry_yml, 1, 2)
-        left = round(hours * 3600 * 16000)
-        with soundfile.SoundFile(path, "w", 16000, 1) as file:
-            for i in range(10**6):
-                part = voices[i // 3 % len(voices)].waveform[: 600 * 16000]
-                if i % 3 == 1:
-                    part = 0.02 * torch.randn(len(part), generator=generator)
-                part = torch.zeros(len(part)) if i % 3 == 2 else part
-                file.write(part[:left].numpy())
-                left -= len(part[:left])
-                if left <= 0:
-                    break
-        print(f"written: {path}; run this again, so that writing is not measured")
-        return
-    pipeline = load(folder)
-    loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    began = time.perf_counter()
-    output = pipeline(path)
-    wall = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GiB, of KiB as on Linux
-    size = hours * 3600 * 16000 * 4 / 2**30
-    print(
-        f"{hours:g} h in {wall:.0f} s, {3600 * hours / wall:.0f} x real time; "
-        f"{len(output.speaker_diarization)} turns of {len(output.speaker_diarization.labels())} "
-        f"speakers; peak {peak:.2f} GiB, {loaded:.2f} before, audio in memory {size:.2f}: "
-        f"{peak - size:.2f} GiB above it"
-    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ that was stopped goes on, and several (`--worker 0 --workers 2`) share the work.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -16,13 +17,55 @@ import numpy as np
 import torch
 import yaml
 from pyannote.database import FileFinder, registry
+from pydantic import BaseModel, ConfigDict
 
+from pyannote_drz.checked import Share, checked, number, span, whole
+from pyannote_drz.cli.protocols import load_database
+from pyannote_drz.errors import InputError, one_line
 from pyannote_drz.models.encoders import FeatureEncoder, Features
 from pyannote_drz.tasks.pix2seq import SyntheticPix2SeqDiarization
 from pyannote_drz.tasks.shards import Encoded, save_shard, shard_key
 
 ROWS = 32  # conversations of a shard: 10 MB for 30 s each
 AT_ONCE_S = 240.0  # seconds rendered and encoded at once
+
+
+class Durations(BaseModel):
+    """How long conversations of one kind are, and how many of all are of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    share: Share
+    seconds: span(1, 3600)
+
+
+class Settings(BaseModel):
+    """Content of the YAML."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    protocol: str
+    task: dict
+    durations: list[Durations]
+    seed: whole(0)
+
+
+def load_settings(path: Path) -> dict:
+    """Settings, as they are written.
+
+    Raises
+    ------
+    InputError
+        The file holds something else.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"'{path}' is no YAML: {one_line(error)}.") from error
+    found = checked(Settings, settings, f"'{path}'")
+    if not sum(kind.share for kind in found.durations) > 0:
+        raise InputError(f"'{path}': durations: no share is above 0.")
+    return settings
 
 
 def draw_duration(rng: np.random.Generator, durations: list[dict]) -> float:
@@ -42,10 +85,20 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    try:
+        fill(arguments)
+    except (ValueError, OSError) as error:
+        sys.exit(f"make_features.py: {one_line(error)}")
 
-    settings = yaml.safe_load(arguments.settings.read_text())
+
+def fill(arguments: argparse.Namespace) -> None:
+    """Make the shards that are missing."""
+    checked(number(1e-3, 1e6), arguments.hours, "--hours", exact=True)
+    checked(whole(1, 10_000), arguments.workers, "--workers", exact=True)
+    checked(whole(0, arguments.workers - 1), arguments.worker, "--worker", exact=True)
+    settings = load_settings(arguments.settings)
     key = shard_key(settings)
-    registry.load_database(arguments.data / "database.yml")
+    load_database(arguments.data / "database.yml")
     task = make_task(settings, arguments.data)
     encoder = FeatureEncoder()
 

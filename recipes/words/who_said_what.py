@@ -21,8 +21,8 @@ import typer
 from pyannote.core import Annotation, Segment
 
 import pyannote_drz
-from pyannote_drz.cli.columns import text_of
 from pyannote_drz.cli.formats import clock
+from pyannote_drz.columns import text_of
 from pyannote_drz.outputs import check_outputs, write_output
 
 # Words further than that from all turns, in seconds, are nobody's. Chosen, not measured: pauses

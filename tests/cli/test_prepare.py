@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from pympi import Elan
 from typer.testing import CliRunner
 
 from pyannote_drz.cli import main
+from pyannote_drz.cli.formats import rttm_of
+from pyannote_drz.cli.prepare import check
+from pyannote_drz.cli.reading import read_annotations
 
 RATE = 8000
 NAMES = ("Ann", "Bob B.")
@@ -198,3 +202,25 @@ def test_labels_that_agree_are_no_problem(folder):
         file.write(json.dumps(line) + "\n")
     done = run(folder)
     assert done.exit_code == 0, (done.output, done.exception)
+
+
+def test_time_is_linear_in_turns(tmp_path):
+    """Four times the turns take about four times as long, not sixteen."""
+
+    def seconds(count: int) -> float:
+        path = tmp_path / f"{count}.rttm"
+        path.write_text(
+            "".join(
+                f"SPEAKER m 1 {0.4 * k:.3f} {0.6 if k % 3 else 0.3} <NA> <NA> P{k % 7} <NA> <NA>\n"
+                for k in range(count)
+            )
+        )
+        soundfile.write(tmp_path / "m.wav", np.full(round(0.4 * count * 100) + 100, 0.1), 100)
+        begun = time.process_time()
+        [(uri, annotation)] = read_annotations(path).items()
+        recording, _ = check(uri, [tmp_path / "m.wav"], [(path, annotation)], None)
+        assert len(rttm_of(recording.annotation, uri).splitlines()) > count / 2
+        return time.process_time() - begun
+
+    seconds(100)  # what is imported first
+    assert seconds(8000) < 8 * seconds(2000) + 0.5

@@ -149,7 +149,13 @@ def test_foreign_folder_is_refused(options, tmp_path):
     "arguments, said",
     [
         (["--hours", -1], "must be positive, not -1.0"),
+        (["--hours", "inf"], "inf h in conversations of .* are more than 10000000 of them"),
+        (["--hours", "nan"], "must be positive, not nan"),
+        (["--hours", 1e9], "are more than 10000000 of them"),
+        (["--hours", 1, "--duration", 1e-6], "are more than 10000000 of them"),
         (["--duration", 0], "must be positive"),
+        (["--duration", "nan"], "must be positive"),
+        (["--duration", "inf"], "at most 14400 s, not inf"),
         (["--duration", 20000], "at most 14400 s, not 20000"),
         (["--min-speakers", 3, "--max-speakers", 2], r"\(3\) must not be above max-speakers \(2\)"),
         (["--turns", "replay"], "replay and no --scripts"),

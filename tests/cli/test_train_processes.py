@@ -106,6 +106,25 @@ def test_same_batches_in_one_process_and_in_two(
     assert Pipeline.from_pretrained("run2/pipeline").instantiated
 
 
+def test_spawned_workers(tmp_path, database, repository):
+    """As on Windows and macOS; simulate's workers are always spawned."""
+    (tmp_path / "main.py").write_text(
+        "import multiprocessing\n"
+        "if __name__ == '__main__':\n"
+        "    multiprocessing.set_start_method('spawn')\n"
+        "    from pyannote_drz.cli.train import main\n"
+        "    main()\n"
+    )
+    words = [f"registry={database}", *TINY, "task.num_workers=1", "trainer.fast_dev_run=true"]
+    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+    environment["PYANNOTE_DRZ_CACHE"] = str(tmp_path / "cache")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "main.py", *words],
+        cwd=tmp_path, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_sweep_in_several_processes_is_refused(tmp_path, database, repository):
     begin = ["-m", f"registry={database}", *TINY, "seed=1,2", "hydra.sweep.dir=sweep"]
     done = run(tmp_path, *begin, "trainer.devices=2", path=str(repository))

@@ -9,6 +9,7 @@ from pyannote_drz.pipelines.pix2seq import DEFAULTS
 PARAMS = {
     "threshold": 0.25,
     "newcomer_bias": 0.5,
+    "min_duration_on": 0.1,
     "min_duration_off": 0.5,
     "clustering_threshold": 0.3,
     "num_passes": 1,

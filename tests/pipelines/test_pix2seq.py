@@ -154,6 +154,19 @@ def test_threshold(pipeline, noise):
     assert everything and not pipeline(noise).speaker_diarization
 
 
+def test_short_turns_are_nobody(pipeline, noise):
+    """`min_duration_on`, and always what is shorter than a bin."""
+    before = list(pipeline(noise).speaker_diarization.itersegments())
+    pipeline.instantiate({"min_duration_on": 0.5})
+    after = list(pipeline(noise).speaker_diarization.itersegments())
+    assert after == [turn for turn in before if turn.duration >= 0.5 - 1e-6] != before
+    for seconds in (0.005, 10.005):  # the last bin is cut by the end of the recording
+        pipeline.instantiate({"min_duration_on": 0.0})
+        cut = {**noise, "waveform": noise["waveform"][:, : round(seconds * RATE)]}
+        turns = pipeline(cut).speaker_diarization.itersegments()
+        assert all(turn.duration > 0.02 - 1e-5 for turn in turns)
+
+
 @pytest.mark.parametrize("seconds", [1 / RATE, 0.01, 0.5, 3.0, 10.0, 10.01, 10.5])
 def test_any_length(pipeline, noise, seconds):
     waveform = noise["waveform"][:, : max(1, round(seconds * RATE))]
@@ -531,3 +544,10 @@ def test_pyannote_audio_apply_without_ffmpeg(folder, wav, monkeypatch):
     result = CliRunner().invoke(app, ["apply", str(folder), str(wav), "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert expected and expected in result.output
+
+
+def test_long_recordings_are_told_the_same(pipeline, wav, monkeypatch):
+    """On the disk instead of in memory."""
+    expected = pipeline(wav).speaker_diarization
+    monkeypatch.setattr("pyannote_drz.longs.LONG_S", 1.0)
+    assert pipeline(wav).speaker_diarization == expected

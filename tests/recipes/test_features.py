@@ -40,6 +40,31 @@ def make_features(recipe):
     return module
 
 
+BAD = [
+    (["--hours", "inf"], {}, "--hours: input should be a finite number, got inf"),
+    (["--hours", "0"], {}, "--hours: input should be greater"),
+    (["--hours", "1", "--workers", "0"], {}, "--workers: input should be greater"),
+    (["--hours", "1", "--worker", "2", "--workers", "2"], {}, "--worker: input should be less"),
+    (["--hours", "1"], {"seed": -1}, "seed: input should be greater"),
+    (["--hours", "1"], {"durations": 5}, "durations: input should be a valid list, got 5"),
+    (["--hours", "1"], {"durations": [{"share": 0, "seconds": [2, 3]}]}, "no share is above 0"),
+    (["--hours", "1"], {"durations": [{"share": 1, "seconds": [3, 2]}]}, "should be a range"),
+    (["--hours", "1"], {"mood": 1}, "mood: extra inputs are not permitted"),
+    (["--hours", "1"], {"task": {"batch_size": 0}}, "batch_size: input should be greater"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words, changes, said", BAD)
+def test_bad_input(make_features, data, tmp_path, monkeypatch, words, changes, said):
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump({**SETTINGS, **changes}))
+    words = ["make_features.py", str(path), str(data), str(tmp_path / "out"), *words]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit, match=said):
+        make_features.main()
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A folder of voices, and settings beside it."""

@@ -11,6 +11,7 @@ from pyannote.audio import Pipeline
 
 from pyannote_drz.pipelines.packaging import save_pretrained
 from pyannote_drz.simulation.voices import VoiceBank, VoiceFile
+from pyannote_drz.tasks.material import bank_embeddings
 
 
 @pytest.fixture
@@ -40,6 +41,22 @@ def test_a_damaged_cache_is_made_again(voices, tmp_path, damage):
     assert torch.equal(bank.samples, before.samples) and (bank.pieces == before.pieces).all()
     again = VoiceBank.cached(voices, cache)  # silently
     assert torch.equal(again.samples, before.samples)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda content: b"", lambda content: content[: len(content) // 2], flipped,
+    lambda content: content[:-1],
+])  # fmt: skip
+def test_damaged_embeddings_are_made_again(voices, tmp_path, encoder, damage):
+    bank, cache = VoiceBank.from_files(voices), tmp_path / "cache"
+    before = bank_embeddings(bank, encoder.campplus, cache)
+    [path] = cache.iterdir()
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.warns(UserWarning, match="is made again"):
+        assert (bank_embeddings(bank, encoder.campplus, cache) == before).all()
+    assert (bank_embeddings(bank, encoder.campplus, cache) == before).all()  # silently
+    with pytest.warns(UserWarning, match="cannot be kept for the next time"):
+        bank_embeddings(bank, encoder.campplus, tmp_path / "a.wav" / "cache")
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(voices, tmp_path):

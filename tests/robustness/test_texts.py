@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyannote_drz.cli.columns import read_uem
 from pyannote_drz.cli.protocols import check_database
 from pyannote_drz.cli.reading import READERS, read_annotations
 from pyannote_drz.cli.simulate import load_config
+from pyannote_drz.columns import read_uem
 from pyannote_drz.errors import InputError
 
 LINE = "SPEAKER m 1 {} {} <NA> <NA> {} <NA> <NA>\n"
@@ -169,16 +169,35 @@ def test_database(tmp_path, content, said):
 BAD_DIALS = [
     ("rooms: 5", "rooms must be dials and their values, not 5"),
     ("noise: [1]", "noise must be dials and their values"),
-    ("bleed_share: 2", "bleed_share must be between 0 and 1"),
-    ("bleed_share: .nan", "bleed_share must be finite"),
-    ("bleed_share: much", "bleed_share must be a number, not 'much'"),
-    ("bleed_share: true", "bleed_share must be a number, not True"),
-    ("bleed_share:", "bleed_share must be a number, not None"),
-    ("bleed_db: 3", "bleed_db must be a range (low, high), not 3"),
-    ("bleed_db: [3, -3]", "bleed_db must be a range"),
-    ("bleed_db: [a, b]", "bleed_db must be finite numbers"),
-    ("bleed_db: [-.inf, 0]", "bleed_db must be finite numbers"),
-    ("bleed_db: [1, 2, 3]", "bleed_db must be a range"),
+    ("bleed_share: 2", "bleed_share: input should be less than or equal to 1, got 2"),
+    ("bleed_share: .nan", "bleed_share: input should be a finite number, got nan"),
+    ("bleed_share: much", "bleed_share: input should be a valid number, got 'much'"),
+    ("bleed_share: true", "bleed_share: input should be a valid number, got True"),
+    ("bleed_share:", "bleed_share: input should be a valid number, got None"),
+    ("bleed_db: 3", "bleed_db: input should be a valid tuple, got 3"),
+    ("bleed_db: [3, -3]", "bleed_db: input should be a range (low, high), got (3, -3)"),
+    ("bleed_db: [a, b]", "bleed_db.0: input should be a valid number, got 'a'"),
+    ("bleed_db: [-.inf, 0]", "bleed_db.0: input should be a finite number, got -inf"),
+    ("bleed_db: [1, 2, 3]", "bleed_db: tuple should have at most 2 items"),
+    ("bleed_per_s: [0.1, 1.0e+9]", "bleed_per_s.1: input should be less than or equal to 1000"),
+    ("bleed_voices: [0, 3]", "bleed_voices.0: input should be greater than or equal to 1, got 0"),
+    ("join_s: [0, 0.5]", "join_s must be below 0.5 s"),
+    ("level_sd_db: -1", "level_sd_db: input should be greater than or equal to 0"),
+    (
+        "rooms: {rt60_s: [0.1, 1000]}",
+        "rt60_s.1: input should be less than or equal to 20, got 1000",
+    ),
+    ("rooms: {rt60_s: [0, 1]}", "rt60_s.0: input should be greater than or equal to 0.01"),
+    ("rooms: {distance_m: [0, 1]}", "distance_m.0: input should be greater"),
+    ("rooms: [rt60_s]", "rooms must be dials and their values"),
+    ("channel: {clip: [0, 0]}", "clip.0: input should be greater than or equal to 0.01"),
+    ("channel: {coarse_bits: [6, 64]}", "coarse_bits.1: input should be less than or equal to 16"),
+    ("channel: {level_db: [0, 5000]}", "level_db.1: input should be less than or equal to 100"),
+    ("noise: {burst_s: [0, 1]}", "burst_s.0: input should be greater"),
+    ("noise: {bursts_per_s: [1, .inf]}", "bursts_per_s.1: input should be a finite number"),
+    ("silences: {edge_s: [-1, 2]}", "edge_s.0: input should be greater than or equal to 0"),
+    ("prompts: {contamination: 3}", "contamination: input should be less than or equal to 1"),
+    ("prompts: {absent_share: 1}", "absent_share must be under 1"),
     ("mood: good", "has no dial 'mood'"),
     ("rooms: {mood: 1}", "has no dial 'mood'"),
     ("[1]", "it must hold dials and their values"),

@@ -85,7 +85,7 @@ def test_rttm(tmp_path):
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="1 <= min <= max, not 3 and 2"):
+    with pytest.raises(ValueError, match="must not be above max_speakers, got 3 and 2"):
         RandomTurns(3, 2)
     with pytest.raises(ValueError, match="no turns"):
         ReplayedTurns([[]])

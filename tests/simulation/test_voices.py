@@ -4,9 +4,12 @@ import csv
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
+from pyannote_drz.errors import InputError
 from pyannote_drz.simulation import VoiceBank
+from pyannote_drz.simulation.voices import read_mono
 
 
 def test_pieces(bank):
@@ -90,3 +93,23 @@ def test_speeds_make_other_people(bank, voice_files, tmp_path):
     for speeds in ([1.0], [3.0], [0.9, 0.9]):
         with pytest.raises(ValueError, match="speed"):
             bank.at_speeds(speeds)
+
+
+def test_channels_that_cancel(tmp_path):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(32000).astype(np.float32)
+    soundfile.write(tmp_path / "m.wav", np.stack([noise, -noise], axis=1), 16000, "FLOAT")
+    with pytest.warns(UserWarning, match="channels cancel each other"):
+        assert np.array_equal(read_mono(tmp_path / "m.wav"), noise)
+    soundfile.write(tmp_path / "n.wav", np.stack([noise, noise], axis=1), 16000, "FLOAT")
+    assert np.array_equal(read_mono(tmp_path / "n.wav"), noise)
+
+
+def test_what_cannot_be_heard(tmp_path):
+    soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 16000, "FLOAT")
+    with pytest.raises(InputError, match="NaN or infinite sample"):
+        read_mono(tmp_path / "nan.wav")
+    whole = tmp_path / "whole.wav"
+    soundfile.write(whole, np.zeros(32000), 16000)
+    (tmp_path / "cut.wav").write_bytes(whole.read_bytes()[:20000])
+    with pytest.raises(InputError, match="cut.wav' cannot be read"):
+        read_mono(tmp_path / "cut.wav")

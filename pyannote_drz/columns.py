@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pyannote.core import Segment, Timeline
 
-from ..errors import InputError
-from ..names import name_of
+from .errors import InputError
+from .names import name_of
 
 # SPEAKER uri channel start duration <NA> <NA> name <NA> <NA>, where uri and name hold spaces.
 SPACED_RTTM = re.compile(
