@@ -19,7 +19,6 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from .encoders.campplus import EMBEDDING_DIM
 from .encoders.features import Features
 from .encoders.segmentation import NUM_LOCAL
 
@@ -171,4 +170,3 @@ class VoiceScore(nn.Module):
             )
             base = torch.where(known, self.scale * cosines[..., 0] + self.bias[0], self.bias[1])
             return base + self.layers(inputs)[..., 0]
-

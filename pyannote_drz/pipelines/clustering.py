@@ -29,6 +29,12 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-9)
 
 
+def _together(seconds: np.ndarray) -> np.ndarray:
+    """Weight of the distance of any two clusters, as in Ward's method."""
+    total = seconds[:, None] + seconds
+    return seconds[:, None] * seconds / total.clip(1e-9)
+
+
 def within_chunks(embeddings: np.ndarray, chunks: np.ndarray) -> np.ndarray:
     """Local speakers that one chunk has told apart, and that are one all the same.
 
@@ -120,9 +126,18 @@ def cluster(
     left = num_items
     while left > min_speakers:
         a = int(best.argmax())
-        if np.isneginf(best[a]) or (best[a] < threshold and left <= max_speakers):
+        if np.isneginf(best[a]) or best[a] < threshold:
             break
         join(a, int(nearest[a]))
+        left -= 1
+    while left > max_speakers:
+        # There are more than there may be: what costs least goes, and that is who is heard least.
+        # (Merging whoever is most alike instead: two who speak much, and strays stay.)
+        clusters = np.unique(labels)
+        cost = (1 - alike[np.ix_(clusters, clusters)]) * _together(seconds[clusters])
+        np.fill_diagonal(cost, np.inf)
+        a, b = np.unravel_index(np.argmin(cost), cost.shape)
+        join(int(clusters[a]), int(clusters[b]))
         left -= 1
     if present.shape[1] > 1:
         little = min(LITTLE_S, LITTLE_SHARE * seconds[np.unique(labels)].sum())

@@ -1,6 +1,6 @@
 """Offline: all chunks of a file at once; and once more, with prompts, where that is asked for.
 
-    features > chunks > cluster their local speakers > stitch > best prompts
+    features > chunks > cluster their local speakers > reassign turns > stitch > best prompts
              > shorter chunks, after the prompts     > stitch
 
 A file is a generator that yields chunks to be written: see `batches.run`.
@@ -24,6 +24,7 @@ from .batches import Step
 from .chunks import Chunk, ChunkRequest, ChunkResult, embed, split
 from .clustering import LEAST_S, cluster, within_chunks
 from .prompts import Cut, Speaker, prompts_of, remember
+from .reassignment import reassign
 from .stitching import Turn, stitch
 
 # Speakers with less speech, in seconds and as a share of all, are not prompted: most of them are
@@ -119,6 +120,7 @@ def diarize(
     tries = []
     for fewest in range(min_speakers, min_speakers + MOST_TRIES):
         labels = label_turns(of_chunks, settings.clustering_threshold, fewest, max_speakers)
+        labels = reassign(of_chunks, labels)
         named = [
             [turn._replace(speaker=label) for turn, label in zip(turns, some, strict=True)]
             for (turns, _), some in zip(of_chunks, labels, strict=True)

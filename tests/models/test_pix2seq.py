@@ -323,7 +323,7 @@ def test_activities_of_prompts_are_no_evidence(make_model, features):
         assert not memory.evidence.activities[row, : 4 * positions].any()
         assert not memory.voices.local[row, :positions].any()
         assert memory.evidence.activities[row, 4 * positions :].any()
-        similarities = memory.voices.similarities()[row]
+        similarities = memory.voices.similarities()[:, row]
         assert not similarities[3, :positions].any()
         assert (
             not positions or similarities[0, :positions].any()

@@ -27,13 +27,13 @@ def listen(features: Features):
 
 def test_similarities_are_cosines(features):
     similarities = listen(features).similarities()
-    assert similarities.shape == (2, 4, 40, 40)
+    assert similarities.shape == (4, 2, 40, 40)
     for row in range(2):
         for kind, x in enumerate((features.short[row], features.long[row])):
             expected = F.cosine_similarity(x[:, None], x[None], dim=-1)
-            torch.testing.assert_close(similarities[row, kind], expected, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(similarities[kind, row], expected, atol=1e-5, rtol=1e-5)
         local = activities(features.probabilities[row]).mean(1)
-        torch.testing.assert_close(similarities[row, 3], local @ local.T)
+        torch.testing.assert_close(similarities[3, row], local @ local.T)
 
 
 def test_centred_embeddings_have_no_mean_over_speech(features):
@@ -42,7 +42,7 @@ def test_centred_embeddings_have_no_mean_over_speech(features):
     for row in range(2):
         mean = (speech[row, :, None] * features.long[row]).sum(0) / speech[row].sum()
         centred = F.normalize(features.long[row] - mean, dim=-1)
-        torch.testing.assert_close(voices.unit[row, :, 2], centred, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(voices.unit[2, row], centred, atol=1e-5, rtol=1e-5)
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.lists(st.floats(0, 1), min_size=3, max_size=3))
@@ -95,7 +95,8 @@ def test_turns_beyond_the_end_end_there(features):
 def test_similarities_to_tokens(features):
     """A token about one position is as similar to others as that position is."""
     voices = listen(features)
-    found = voices.similarities_to(voices.unit[:, 5:8], voices.local[:, 5:8])
+    embeddings = voices.unit[:, :, 5:8].permute(1, 2, 0, 3)
+    found = voices.similarities_to(embeddings, voices.local[:, 5:8])
     torch.testing.assert_close(found, voices.similarities()[:, :, 5:8])
 
 

@@ -57,6 +57,14 @@ def test_two_of_a_chunk_are_two_unless_they_are_one_for_sure():
     assert (number(70, 0, 1), number(20, 0, 0)) == (2, 1)
 
 
+def test_whoever_is_heard_least_goes_first():
+    """Three may be two: not the two who speak for long, though they are more alike."""
+    embeddings = of_degrees(0, 70, 150)  # cosines 0.34, 0.17, -0.87
+    embeddings[2] *= 0.1
+    labels = cluster(embeddings, np.array([0, 1, 2]), 0.4, 2, 2).tolist()
+    assert labels[1] == labels[2] != labels[0]
+
+
 def test_what_is_apart_stays_apart_through_others():
     labels = cluster(of_degrees(0, 25, 50), np.array([0, 1, 0]), 0.4)
     assert labels[0] != labels[2]

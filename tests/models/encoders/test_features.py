@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 from pyannote_drz.models.encoders import FeatureEncoder, Features
 from pyannote_drz.models.encoders.features import (
     BLOCK_S,
+    CONTEXT,
+    GROUP,
     POSITION_SAMPLES,
     SAMPLE_RATE,
     best_order,
+    groups_of,
+    windows_of,
 )
 from pyannote_drz.models.encoders.segmentation import activities
 
@@ -214,3 +218,32 @@ def test_any_length(encoder, num_samples):
     features = encoder.encode_file(waveform)
     assert features.num_positions == -(-num_samples // POSITION_SAMPLES)
     assert all(tensor.isfinite().all() for tensor in features)
+
+
+@given(st.integers(1, 3000))
+def test_windows_tile_a_recording(num_positions):
+    windows = windows_of(num_positions)
+    assert [w.start for w in windows] == [0, *(w.stop for w in windows[:-1])]
+    assert windows[-1].stop == num_positions
+    lengths = {w.last - w.first for w in windows}
+    assert len(lengths) == 1  # which can be encoded together
+    for window in windows:
+        assert 0 <= window.first <= window.start < window.stop <= window.last <= num_positions
+        assert window.start - window.first >= min(CONTEXT, window.start)
+        assert window.last - window.stop >= min(CONTEXT, num_positions - window.stop)
+    assert [w for group in groups_of(windows) for w in group] == windows
+    assert all(1 <= len(group) <= GROUP for group in groups_of(windows))
+
+
+def test_threads_make_no_difference(encoder, sample):
+    waveform = torch.cat([sample[6 * SAMPLE_RATE :]] * 3)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = encoder.encode_file(waveform)
+        torch.set_num_threads(2)
+        two = encoder.encode_file(waveform)
+    finally:
+        torch.set_num_threads(before)
+    for a, b in zip(one, two, strict=True):
+        torch.testing.assert_close(a, b)
