@@ -60,6 +60,11 @@ class Cache:
         room[:, :, : self.num_heard] = heard
         return room
 
+    def keep(self, rows: Tensor) -> None:
+        """Only these rows of the batch are written on."""
+        self.keys = [keys[rows] for keys in self.keys]
+        self.values = [values[rows] for values in self.values]
+
     def append(self, layer: int, keys: Tensor, values: Tensor, first: int):
         """Store keys and values of tokens `first`, `first` + 1, …; return all up to there."""
         start = self.num_heard + first
@@ -69,22 +74,31 @@ class Cache:
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
 
-def around(times: Tensor) -> Tensor:
-    """Probability that a time is within `NEAR_BINS` of each bin, (batch, bins)."""
+def with_neighbours(probability: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Probabilities, (batch, vocabulary), of which those of times are of being within 0.2 s."""
     width = 2 * NEAR_BINS + 1
-    return width * F.avg_pool1d(times[:, None], width, 1, NEAR_BINS)[:, 0]
+    near = probability.clone()
+    times = F.avg_pool1d(probability[:, None, vocabulary.times], width, 1, NEAR_BINS)[:, 0]
+    near[:, vocabulary.times] = (width * times).clamp(max=1)
+    return near
 
 
-def most_probable(probability: Tensor, vocabulary: Vocabulary) -> Tensor:
+def most_probable(probability: Tensor, near: Tensor, vocabulary: Vocabulary) -> Tensor:
     """Tokens to write, (batch,), from their probabilities, (batch, vocabulary).
 
     A time is one of many bins, each of which is improbable: where it is most probable that a turn
     starts or ends within 0.2 s, it does at the most probable bin. And nothing more is said only if
     that is more probable than that somebody speaks, at whatever time.
+
+    Parameters
+    ----------
+    probability, near : (batch, vocabulary) Tensor
+        See `with_neighbours`.
+    vocabulary : Vocabulary
     """
     v = vocabulary
     times = probability[:, v.times]
-    about = around(times).argmax(-1, keepdim=True)  # (batch, 1)
+    about = near[:, v.times].argmax(-1, keepdim=True)  # (batch, 1)
     bins = torch.arange(times.shape[1], device=times.device)
     peak = times.masked_fill((bins - about).abs() > NEAR_BINS, -1.0).argmax(-1)
     is_time = times.sum(-1) > probability[:, v.eos].maximum(probability[:, v.pad])
@@ -94,14 +108,6 @@ def most_probable(probability: Tensor, vocabulary: Vocabulary) -> Tensor:
     others[:, v.times] = -1.0
     best = others.argmax(-1)
     return torch.where(is_time, peak + v.first_time, best)
-
-
-def probability_of(tokens: Tensor, probability: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """Of tokens, (batch,); of times, that it is within 0.2 s."""
-    v = vocabulary
-    probability = probability.clone()
-    probability[:, v.times] = around(probability[:, v.times]).clamp(max=1)
-    return probability.gather(1, tokens[:, None])[:, 0]
 
 
 @torch.inference_mode()
@@ -162,26 +168,33 @@ def decode(
     cache = Cache(memory, 1 + vocabulary.max_tokens)
     tokens = torch.full((batch, vocabulary.max_tokens), vocabulary.pad, device=device)
     probabilities = torch.ones(batch, vocabulary.max_tokens, device=device)
+    rows = torch.arange(batch, device=device)  # chunks that are still being written
 
     for step in range(vocabulary.max_tokens):
-        logits = model.write(tokens[:, :step], memory, cache, first=step)[:, -1].float()
+        logits = model.write(tokens[rows, :step], memory, cache, first=step)[:, -1].float()
         logits = logits + newcomer_bias * grammar.newcomer
         allowed = grammar.mask()
-        log_probability = logits.masked_fill(~allowed, -torch.inf).log_softmax(-1)
+        probability = logits.masked_fill(~allowed, -torch.inf).softmax(-1)
+        near = with_neighbours(probability, vocabulary)
         if temperature > 0:
-            weights = (log_probability / temperature).softmax(-1)
+            weights = (probability.log() / temperature).softmax(-1)
             token = weights.multinomial(1, generator=generator)[:, 0]
         else:
-            token = most_probable(log_probability.exp(), vocabulary)
+            token = most_probable(probability, near, vocabulary)
         if step < first.shape[1]:
-            token = torch.where(step < num_given, first[:, step], token)
+            token = torch.where(step < num_given[rows], first[rows, step], token)
             if not allowed.gather(1, token[:, None]).all():
                 raise ValueError(f"what is given breaks the grammar at token {step}: {given}.")
-        tokens[:, step] = token
-        probabilities[:, step] = probability_of(token, log_probability.exp(), vocabulary)
+        tokens[rows, step] = token
+        probabilities[rows, step] = near.gather(1, token[:, None])[:, 0]
         grammar.advance(token)
         if grammar.over:
             break
+        left = grammar.unfinished
+        if 2 * len(left) <= len(rows):  # what is written to its end costs no more
+            rows, memory = rows[left], memory.of(left)
+            cache.keep(left)
+            grammar.keep(left)
     return Decoded(tokens[:, : step + 1], probabilities[:, : step + 1])
 
 

@@ -405,3 +405,16 @@ class Grammar:
     def over(self) -> bool:
         """Whether every sequence has ended."""
         return bool((self.phase == self.ENDED).all())
+
+    @property
+    def unfinished(self) -> Tensor:
+        """Rows of the batch that have not ended, (rows,)."""
+        return (self.phase != self.ENDED).nonzero()[:, 0]
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows of the batch alone."""
+        for name in (
+            "last_bin", "num_letters", "num_used", "phase", "num_triplets", "start", "end",
+        ):  # fmt: skip
+            setattr(self, name, getattr(self, name)[rows])
+        self.previous = tuple(one[rows] for one in self.previous)

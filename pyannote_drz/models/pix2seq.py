@@ -66,6 +66,15 @@ class Memory(NamedTuple):
     evidence: Evidence
     activity: Tensor
 
+    def of(self, rows: Tensor) -> Memory:
+        """Some chunks of a batch; keys and values are left where they are (`decoding.Cache`)."""
+        return self._replace(
+            bin_keys=self.bin_keys[rows],
+            voices=self.voices.of(rows),
+            evidence=Evidence(self.evidence.activities[rows], self.evidence.bin_s),
+            activity=self.activity[rows],
+        )
+
 
 class Pix2SeqDiarizer(Model):
     """Speaker diarization as writing a sequence.

@@ -45,6 +45,10 @@ class Voices(NamedTuple):
     alone: Tensor
     local: Tensor
 
+    def of(self, rows: Tensor) -> Voices:
+        """Some chunks of a batch."""
+        return Voices(self.unit[:, rows], self.sums[rows], self.alone[rows], self.local[rows])
+
     def similarities(self) -> Tensor:
         """Of any two positions, (4, batch, positions, positions)."""
         cosines = self.unit @ self.unit.transpose(2, 3)
