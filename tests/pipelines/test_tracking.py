@@ -9,16 +9,26 @@ from pyannote_drz.pipelines.stitching import Turn
 from pyannote_drz.pipelines.tracking import Tracker
 
 SPAN = (10.0, 12.0, 18.0)
+THRESHOLD = 0.25  # context alone may decide
 
 
-def of(x: float, y: float) -> np.ndarray:
+def of(x: float, y: float, seconds: float = 5.0) -> np.ndarray:
     embedding = np.zeros(193)
-    embedding[[0, 1, -1]] = x, y, 1.0
+    embedding[[0, 1, -1]] = x, y, seconds
+    return embedding
+
+
+def unlike(number: int, seconds: float = 5.0) -> np.ndarray:
+    """Nobody else's voice."""
+    embedding = np.zeros(193)
+    embedding[[2 + number, -1]] = seconds
     return embedding
 
 
 def meet(tracker: Tracker, *turns: Turn, prompted=(), before=(), embeddings=None) -> dict[int, int]:
-    embeddings = np.zeros((len(turns), 193)) if embeddings is None else np.array(embeddings)
+    if embeddings is None:
+        embeddings = [unlike(100 + turn.speaker) for turn in turns]
+    embeddings = np.array(embeddings)
     some = [tracker.speakers[number] for number in prompted]
     who = tracker.recognize(list(turns), embeddings, some, list(before), SPAN)
     return {local: speaker.number for local, speaker in who.items()}
@@ -26,14 +36,15 @@ def meet(tracker: Tracker, *turns: Turn, prompted=(), before=(), embeddings=None
 
 def tracker_of(*last_heard: float, max_speakers: float = math.inf) -> Tracker:
     """Somebody for each time at which they were last heard."""
-    tracker = Tracker(max_speakers)
+    tracker = Tracker(max_speakers, THRESHOLD)
     for number, time in enumerate(last_heard):
-        tracker.speakers.append(Speaker(number, speech=1.0, last_heard=time))
+        known = Speaker(number, embedding=unlike(number), speech=1.0, last_heard=time)
+        tracker.speakers.append(known)
     return tracker
 
 
 def test_new_local_speakers_are_new_by_arrival():
-    tracker = Tracker(math.inf)
+    tracker = Tracker(math.inf, THRESHOLD)
     assert meet(tracker, Turn(15, 16, 0, 1.0), Turn(13, 14, 1, 1.0)) == {1: 0, 0: 1}
 
 
@@ -44,7 +55,7 @@ def test_local_speakers_of_prompts_are_known():
 
 
 def test_who_is_heard_in_context_only_does_not_count():
-    tracker = Tracker(math.inf)
+    tracker = Tracker(math.inf, THRESHOLD)
     assert meet(tracker, Turn(10, 12, 0, 1.0), Turn(18, 20, 1, 1.0)) == {}
     assert len(tracker.speakers) == 0
 
@@ -91,4 +102,6 @@ def test_whoever_sounds_alike_is_recognized():
 
 def test_nobody_new_is_made_of_a_glimpse():
     assert meet(tracker_of(5, 9), Turn(13, 13.2, 0, 1.0)) == {0: 1}  # who was heard last
-    assert meet(Tracker(math.inf), Turn(13, 13.2, 0, 1.0)) == {0: 0}  # there is nobody else
+    assert meet(Tracker(math.inf, THRESHOLD), Turn(13, 13.2, 0, 1.0)) == {
+        0: 0
+    }  # there is nobody else
