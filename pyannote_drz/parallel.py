@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 from typing import TypeVar
 
 import torch
@@ -40,7 +41,10 @@ def mapped(
         Where `function` computes; what is no CPU is busy with one item at a time.
     """
     num_threads, workers = torch.get_num_threads(), num_workers(device)
-    if workers == 1:
+    items = iter(items)
+    first = list(islice(items, 2))
+    items = chain(first, items)
+    if workers == 1 or len(first) < 2:  # one item alone has all threads for its operations
         yield from map(function, items)
         return
     torch.set_num_threads(num_threads // workers)

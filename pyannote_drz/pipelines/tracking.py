@@ -113,9 +113,9 @@ class Tracker:
                 continue
             cosines = _cosines(sums[local], self.current)
             seconds = sum(turns[row].end - turns[row].start for row in rows[local])
-            well_heard = sums[local][-1] >= NEWCOMER_S or not self.current
+            well_heard = sums[local][-1] >= NEWCOMER_S and seconds >= SHORTEST_PROMPT
             alike = cosines.max(initial=-1.0) >= self.threshold + APART
-            if not self.full and not alike and well_heard and seconds >= SHORTEST_PROMPT:
+            if not self.full and not alike and (well_heard or not self.current):
                 who[local] = Speaker(len(self.speakers))
                 self.speakers.append(who[local])
             elif self.current:
