@@ -198,9 +198,11 @@ class FeatureEncoder(nn.Module):
 
         def encoded(group: list[Window]) -> Features:
             """Of windows of the same length, (windows, positions, …)."""
-            rows = [waveform[w.first * POSITION_SAMPLES :] for w in group]
-            rows = [row[: (group[0].last - group[0].first) * POSITION_SAMPLES] for row in rows]
-            heard = self(torch.stack([level.of(row.to(device)) for row in rows]))
+            length = (group[0].last - group[0].first) * POSITION_SAMPLES
+            rows = [waveform[w.first * POSITION_SAMPLES :][:length].to(device) for w in group]
+            # The last position of a recording may have fewer samples.
+            rows = [F.pad(level.of(row), (0, length - len(row))) for row in rows]
+            heard = self(torch.stack(rows))
             return Features(*(tensor.to(waveform.device) for tensor in heard))
 
         features = Features(  # made once, in the precision that is kept: an hour takes 37 MB

@@ -212,7 +212,9 @@ def test_seams_of_a_talk(encoder, shared):
     check_seams(encoder, torch.from_numpy(waveform))
 
 
-@pytest.mark.parametrize("num_samples", [1, 5000, 28 * SAMPLE_RATE, 28 * SAMPLE_RATE + 1])
+@pytest.mark.parametrize(
+    "num_samples", [1, 5000, 28 * SAMPLE_RATE, 28 * SAMPLE_RATE + 1, 70 * SAMPLE_RATE + 1]
+)
 def test_any_length(encoder, num_samples):
     waveform = 0.01 * torch.randn(num_samples, generator=torch.Generator().manual_seed(0))
     features = encoder.encode_file(waveform)
