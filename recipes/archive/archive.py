@@ -28,7 +28,7 @@ from ray.data import ActorPoolStrategy, DataContext
 from recordings import find_recordings
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tables import Tables
+from tables import DONE, Tables, part_of
 from worker import Worker, model_of
 
 import pyannote_drz
@@ -51,7 +51,10 @@ def start_ray(address: str | None, workers: int, threads: int) -> None:
         raise InputError(
             f"{workers} workers of {threads} threads ask for {asked} cores, and there are {cores}."
         )
-    here = {} if address else {"num_cpus": cores, "object_store_memory": STORE_BYTES}
+    here = {}
+    if address is None:
+        here = {"num_cpus": cores, "object_store_memory": STORE_BYTES}
+        here["_node_ip_address"] = "127.0.0.1"  # nobody else can reach it
     variables = {name: "0" for name in ("RAY_USAGE_STATS_ENABLED", "PYANNOTE_METRICS_ENABLED")}
     ray.init(
         address=address or "local",
@@ -100,6 +103,15 @@ def hear(
     return heard.iter_rows()
 
 
+def refuse(names: list[str], tables: Tables) -> None:
+    """Tell recordings whose names are no text, which no table could hold, and no RTTM."""
+    told = "its name is no text that can be printed: rename it."
+    shown = [name.encode("unicode_escape", "backslashreplace").decode() for name in names]
+    part = part_of(names)
+    tables.write("errors", part, [{"file": name, "error": told} for name in shown])
+    tables.write(DONE, part, [])
+
+
 def main(
     source: Annotated[str, typer.Argument(help="Folder, bucket, or table with a column 'path'.")],
     out: Annotated[str, typer.Argument(help="Folder or bucket for RTTM files and tables.")],
@@ -122,6 +134,9 @@ def main(
     tables = Tables(out, model_of(pipeline.absolute()))
     done = tables.open(retry)
     missing = {name: path for name, path in recordings.items() if name not in done}
+    if strange := [name for name in missing if not name.isprintable()]:
+        refuse(strange, tables)
+        missing = {name: path for name, path in missing.items() if name.isprintable()}
     console = Console(stderr=True)
     console.print(f"{len(recordings)} recordings, {len(recordings) - len(missing)} of them done")
     if not missing:

@@ -8,7 +8,7 @@
     OUT/heard/           recordings that are done; a part is written last of all of its batch's
     OUT/begun/           batches under way
 
-Each folder is one table to whatever reads Parquet: `pandas.read_parquet("OUT/turns")`.
+One run writes at a time. Each folder is one table to whatever reads Parquet: `pandas.read_parquet("OUT/turns")`.
 """
 
 from __future__ import annotations
@@ -152,8 +152,14 @@ class Tables:
         return json.loads(self.fs.cat_file(path)) if self.fs.exists(path) else []
 
     def begin(self, part: str, begun: list[str]) -> None:
-        """Note that a batch is begun: "" stands for all of it, a name for one recording."""
+        """Note that a batch is begun: "" stands for all of it, a name for one recording.
+
+        It counts as not done from now on, if it was done before.
+        """
         self.put(f"begun/{part}.json", json.dumps(begun).encode())
+        done = self.path(f"{DONE}/{part}.parquet")
+        if self.fs.exists(done):
+            self.fs.rm_file(done)
 
     def finish(self, part: str) -> None:
         """A batch is done, and so is its note."""
