@@ -32,8 +32,8 @@ docs: $(INSTALLED)
 
 # The exact versions of everything, for all Pythons and platforms; by hand, and it takes uv.
 lock:
-	uv pip compile --universal --python-version 3.10 --extra test --extra docs --extra recipes --no-annotate --no-header \
-		--no-emit-index-url pyproject.toml -o constraints.txt
+	uv pip compile --universal --python-version 3.10 --extra test --extra docs --extra recipes --extra archive \
+		--no-annotate --no-header --no-emit-index-url pyproject.toml -o constraints.txt
 
 clean:
 	rm -rf $(VENV)
