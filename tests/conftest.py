@@ -13,23 +13,25 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Files of tests that train, diarize whole recordings or start processes: `make check` is without.
 SLOW = [
     "cli/test_averaging.py",
+    "cli/test_demo.py",
     "cli/test_diarize.py",
+    "cli/test_own_data.py",
     "cli/test_report.py",
     "cli/test_simulate.py",
     "cli/test_train.py",
     "cli/test_train_processes.py",
     "cli/test_train_pyannote.py",
     "docs",
+    "evaluation",
+    "io/test_audio.py",
     "models/encoders",
     "models/test_pix2seq.py",
     "pipelines",
+    "plugin",
     "recipes",
     "robustness",
-    "simulation/test_fitted.py",
+    "simulation/turn_taking/test_fitted.py",
     "tasks",
-    "test_audio.py",
-    "test_demo.py",
-    "test_evaluate.py",
 ]
 
 
