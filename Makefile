@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # pyannote.audio's telemetry stays off in here
 export PYANNOTE_METRICS_ENABLED ?= 0
 
-.PHONY: demo test lint format docs lock clean
+.PHONY: demo test check lint format docs lock clean
 
 demo: $(INSTALLED)
 	$(PY) -m pyannote_drz.demo
@@ -19,9 +19,15 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(PY) -m pytest
 
+# For an edit loop: under a minute.
+check: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow"
+
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m codespell_lib
+	$(PY) -m mypy
 
 format: $(INSTALLED)
 	$(PY) -m ruff check --fix .

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from pyannote_drz.demo import find_sample
+from pyannote_drz.cli.demo import find_sample
 
 DOCS = Path(__file__).resolve().parent
 # A Chromium that needs no screen, no GPU and no network.

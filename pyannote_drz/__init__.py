@@ -13,8 +13,9 @@ that `pyannote-drz --help` answers at once and workers of the simulator stay sma
 from importlib import import_module
 from pathlib import Path
 
-from .listing import list_in_pyannote_audio
-from .telemetry import report_nothing_of_ours
+from .plugin.moved import keep_old_names
+from .plugin.registration import list_in_pyannote_audio
+from .plugin.telemetry import report_nothing_of_ours
 
 # Folder of the packaged pipeline, for `Pipeline.from_pretrained`.
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -38,6 +39,8 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
+
+keep_old_names()
 
 # Be where pyannote.audio lists its own tasks and models.
 list_in_pyannote_audio("pyannote.audio.tasks", "SyntheticPix2SeqDiarization")

@@ -10,6 +10,38 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+# Files of tests that train, diarize whole recordings or start processes: `make check` is without.
+SLOW = [
+    "cli/test_averaging.py",
+    "cli/test_demo.py",
+    "cli/test_diarize.py",
+    "cli/test_own_data.py",
+    "cli/test_report.py",
+    "cli/test_simulate.py",
+    "cli/test_train.py",
+    "cli/test_train_processes.py",
+    "cli/test_train_pyannote.py",
+    "docs",
+    "evaluation",
+    "io/test_audio.py",
+    "models/encoders",
+    "models/test_pix2seq.py",
+    "pipelines",
+    "plugin",
+    "recipes",
+    "robustness",
+    "simulation/turn_taking/test_fitted.py",
+    "tasks",
+]
+
+
+def pytest_collection_modifyitems(items):
+    tests = REPOSITORY / "tests"
+    slow = {tests / name for name in SLOW}
+    for item in items:
+        if slow & {item.path, *item.path.parents}:
+            item.add_marker("slow")
+
 
 @pytest.fixture(scope="session")
 def repository() -> Path:

@@ -13,8 +13,8 @@ import sys
 
 import typer
 
-from ..errors import one_line
-from ..telemetry import send_nothing
+from ..io.errors import one_line
+from ..plugin.telemetry import send_nothing
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 DEBUG = "--debug"

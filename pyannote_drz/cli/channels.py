@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..io.errors import InputError
 
 if TYPE_CHECKING:  # what takes seconds to import is imported by the functions that need it
     import numpy as np
@@ -40,7 +40,7 @@ def read_channels(file: Path, channels: str | int, sample_rate: int) -> Tensor:
     InputError
         It cannot be read, or there is no such channel.
     """
-    from ..audio import Audio
+    from ..io.audio import Audio
 
     audio = Audio(sample_rate, mono=None if channels == EACH else "downmix")
     return audio({"audio": file, "channel": channels if isinstance(channels, int) else None})[0]
@@ -76,8 +76,8 @@ def hear(
         In seconds.
     waveform : (samples,) array, or None
     """
-    from ..audio import Audio
-    from ..longs import is_long
+    from ..io.audio import Audio
+    from ..io.longs import is_long
 
     if not shown and channels != EACH and is_long({"audio": file}):
         channel = None if channels == MIX else channels

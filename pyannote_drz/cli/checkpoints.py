@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from ..drafts import draft_of
+from ..io.drafts import draft_of
 
 LAST = "last.ckpt"
 BEST = "best.ckpt"

@@ -9,7 +9,7 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 from pyannote.metrics.errors.identification import IdentificationErrorAnalysis
 
-from ..errors import InputError, one_line
+from ..io.errors import InputError, one_line
 from .reading import READERS, from_rttm, read_annotations
 
 KINDS = ("missed detection", "false alarm", "confusion")

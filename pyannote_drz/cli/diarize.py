@@ -16,9 +16,9 @@ from typer import Argument, Option
 
 import pyannote_drz
 
-from ..errors import InputError, one_line
-from ..names import composed, uri_of, uris_of
-from ..outputs import check_outputs, write_output
+from ..io.errors import InputError, one_line
+from ..io.names import composed, uri_of, uris_of
+from ..io.outputs import check_outputs, write_output
 from .border import DEBUG
 from .channels import check_channels, hear
 
@@ -225,7 +225,7 @@ def load_known(paths: dict[str, Path]) -> dict[str, dict]:
     InputError
         One cannot be read.
     """
-    from ..audio import Audio
+    from ..io.audio import Audio
 
     audio = Audio(sample_rate=SAMPLE_RATE, mono="downmix")
     recordings = {}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from praatio import textgrid
 from pyannote.core import Annotation, Segment
 
-from ..names import field_of
+from ..io.names import field_of
 from ..pipelines.output import Pix2SeqOutput
 
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from typer import Argument, Option
 
-from ..drafts import draft_of
-from ..errors import InputError, one_line
-from ..names import field_of, uri_of
+from ..io.drafts import draft_of
+from ..io.errors import InputError, one_line
+from ..io.names import field_of, uri_of
 
 if TYPE_CHECKING:  # what takes seconds to import is imported by the functions that need it
     from pyannote.core import Annotation, Timeline
@@ -70,7 +70,7 @@ def prepare(
     pyannote-drz, pyannote.audio, WhisperX and NeMo (manifests, too), in files called as the
     recording or, where the format can say so, of any name. A UEM tells which part is annotated.
     """
-    from ..simulation.corpus import database_name
+    from ..simulation.writing.corpus import database_name
 
     folder = folder.expanduser().resolve()
     out = (folder / "protocol" if out is None else out).expanduser().resolve()
@@ -136,7 +136,7 @@ def find(folder: Path, out: Path) -> tuple[list[Recording], list[str], list[str]
     problems, notes : list of str
         What is wrong, and what was put right; a line each.
     """
-    from ..columns import read_uem
+    from ..io.columns import read_uem
     from .reading import READERS, read_annotations
 
     problems, notes = [], []
@@ -211,7 +211,7 @@ def check(
     """
     from pyannote.core import Segment, Timeline
 
-    from ..audio import Audio
+    from ..io.audio import Audio
 
     path = audio[0]
     if len(audio) > 1:
@@ -340,7 +340,7 @@ def database_yml(
 
 def tell(recordings: list[Recording], subsets: dict[str, list[str]], same_names: bool) -> None:
     """What there is to learn from, and what is odd about it."""
-    from ..overlaps import overlap_of
+    from ..evaluation.overlaps import overlap_of
 
     people = {uri: set(annotation.labels()) for uri, _, _, annotation, _ in recordings}
     counts = ", ".join(f"{len(uris)} {subset}" for subset, uris in subsets.items())

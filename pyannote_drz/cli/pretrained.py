@@ -17,10 +17,10 @@ from pyannote.audio import Model
 from pyannote.audio.core.task import Task
 from torch import Tensor
 
-from ..errors import InputError
-from ..pickled import class_of, read_checkpoint
-from ..sources import find_model
-from ..weights import check_finite, find_class, read_description, read_tensors
+from ..io.errors import InputError
+from ..storage.pickled import class_of, read_checkpoint
+from ..storage.sources import find_model
+from ..storage.weights import check_finite, find_class, read_description, read_tensors
 
 
 class Trained(NamedTuple):

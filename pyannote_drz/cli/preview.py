@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import track
 
 from ..simulation import Conversation, Simulator, Turn
-from ..simulation.corpus import PREVIEW, Corpus, rttm
-from ..simulation.encoding import write_audio, write_text
 from ..simulation.slices import SAMPLE_RATE
-from ..simulation.statistics import TurnStatistics, measure_turns
-from ..simulation.turns import cut_window
+from ..simulation.turn_taking.statistics import TurnStatistics, measure_turns
+from ..simulation.turn_taking.turns import cut_window
+from ..simulation.writing.corpus import PREVIEW, Corpus, rttm
+from ..simulation.writing.encoding import write_audio, write_text
 
 NUM_EXAMPLES = 10
 STATISTICS_H = 10.0  # hours of scripts that statistics are taken of, without rendering them …

@@ -13,9 +13,9 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database import FileFinder, Protocol, registry
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..audio import Audio
-from ..checked import checked
-from ..errors import InputError, one_line
+from ..io.audio import Audio
+from ..io.checked import checked
+from ..io.errors import InputError, one_line
 
 LONGEST_DATABASE = 2**22  # bytes; the longest that pyannote.database is used with has a few kB
 

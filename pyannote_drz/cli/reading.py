@@ -17,10 +17,10 @@ from praatio import textgrid
 from pyannote.core import Annotation, Segment
 from pympi import Elan
 
-from ..columns import lines_of, rttm_fields
-from ..errors import InputError, one_line
-from ..names import composed, name_of, uri_of
-from ..simulation.turns import MERGE_GAP_S
+from ..io.columns import lines_of, rttm_fields
+from ..io.errors import InputError, one_line
+from ..io.names import composed, name_of, uri_of
+from ..simulation.turn_taking.turns import MERGE_GAP_S
 
 Turn = tuple[float, float, str]  # start, end in seconds, who
 Reader = Callable[[Path], dict[str, Annotation]]

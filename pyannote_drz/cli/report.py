@@ -16,8 +16,8 @@ import numpy as np
 import soundfile as sf
 from pyannote.core import Annotation
 
-from ..overlaps import overlap_of
-from ..simulation.encoding import OGG_SERIAL, with_serial
+from ..evaluation.overlaps import overlap_of
+from ..simulation.writing.encoding import OGG_SERIAL, with_serial
 from .comparison import KINDS, Comparison
 from .formats import Diarized
 from .palette import colours_of

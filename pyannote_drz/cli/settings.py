@@ -11,8 +11,8 @@ from typing import Annotated
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
-from ..checked import Share, checked, number, whole
-from ..errors import InputError
+from ..io.checked import Share, checked, number, whole
+from ..io.errors import InputError
 
 Rate = number(1e-12, 100)
 Decay = number(0, 1 - 1e-9)  # of a moving average, which never forgets at 1

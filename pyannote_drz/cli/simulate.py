@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from ..errors import InputError, one_line
+from ..io.errors import InputError, one_line
 
 if TYPE_CHECKING:  # what takes seconds to import is imported by the functions that need it
     from ..simulation import SimulationConfig, TurnSource
-    from ..simulation.corpus import Corpus, Ingredients
+    from ..simulation.writing.corpus import Corpus, Ingredients
 
 
 MOST_CONVERSATIONS = 10_000_000
@@ -125,7 +125,7 @@ def simulate(
 
         print(write_preview(corpus, ingredients.simulator(), protocol))
         return
-    from ..simulation.corpus import num_conversations
+    from ..simulation.writing.corpus import num_conversations
 
     make(corpus, ingredients, num_conversations(hours, duration), jobs or num_cores())
 
@@ -152,8 +152,8 @@ def prepare(
     ValueError, FileNotFoundError
         If an option or the protocol is bad.
     """
-    from ..simulation.corpus import Corpus, Ingredients
     from ..simulation.mixing import MAX_DURATION_S
+    from ..simulation.writing.corpus import Corpus, Ingredients
     from ..tasks.material import CACHE, protocol_voices
 
     if duration_s > MAX_DURATION_S:
@@ -226,8 +226,8 @@ def make_turns(
     """
     from ..simulation import BoundedTurns, RandomTurns, ReplayedTurns, read_rttm
     from ..simulation.config import MAX_SPEAKERS
-    from ..simulation.fitted import FittedTurns
-    from ..simulation.fitting import fit_turn_model
+    from ..simulation.turn_taking.fitted import FittedTurns
+    from ..simulation.turn_taking.fitting import fit_turn_model
     from ..tasks.material import rttm_paths
 
     if kind is None:
@@ -292,7 +292,7 @@ def make(corpus: Corpus, ingredients: Ingredients, count: int, jobs: int) -> Non
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from ..simulation.workers import make_all
+    from ..simulation.writing.workers import make_all
 
     ingredients.simulator()  # voices are decoded once, and bad input is told, before workers start
     missing = corpus.begin(count)

@@ -34,11 +34,11 @@ from pyannote.audio import Model
 from pyannote.audio.core.task import Task, UnknownSpecificationsError
 from torch_audiomentations.utils.config import from_dict
 
-from ..audio import Audio
+from ..io.audio import Audio
 from ..models.pix2seq import Pix2SeqDiarizer
-from ..pickled import load_checkpoint
 from ..pipelines.packaging import save_pretrained
-from ..telemetry import send_nothing
+from ..plugin.telemetry import send_nothing
+from ..storage.pickled import load_checkpoint
 from .averaging import ExponentialMovingAverage
 from .checkpoints import BEST, LAST, DurableCheckpoints, LastCheckpoint, checkpoint_to_resume
 from .pretrained import InitialWeights, pretrained

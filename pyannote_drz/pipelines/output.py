@@ -12,7 +12,7 @@ from pyannote.core import Annotation, Segment
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ..drafts import draft_of
+from ..io.drafts import draft_of
 from ..models.encoders.campplus import EMBEDDING_DIM
 from .clustering import unit
 from .prompts import Speaker, waveform_of

@@ -21,10 +21,10 @@ import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from ..checked import checked
-from ..errors import InputError, one_line
+from ..io.checked import checked
+from ..io.errors import InputError, one_line
 from ..models.pix2seq import Pix2SeqDiarizer
-from ..weights import DESCRIPTION, TENSORS, save_model
+from ..storage.weights import DESCRIPTION, TENSORS, save_model
 from .pix2seq import DEFAULTS, Pix2SeqDiarization
 
 CONFIG = "config.yaml"

@@ -26,14 +26,14 @@ from pyannote.pipeline.parameter import Frozen, Integer, Uniform
 from rich.progress import track
 from torch import Tensor
 
-from ..audio import Audio, AudioFile
-from ..checked import shown
-from ..errors import InputError
-from ..longs import is_long, read_long
+from ..io.audio import Audio, AudioFile
+from ..io.checked import shown
+from ..io.errors import InputError
+from ..io.longs import is_long, read_long
 from ..models.encoders import Features
+from ..models.parallel import mapped, num_workers
 from ..models.pix2seq import Pix2SeqDiarizer
-from ..parallel import mapped, num_workers
-from ..sources import ModelSource, model_of
+from ..storage.sources import ModelSource, model_of
 from ..tokens import MERGE_GAP
 from .batches import Job, run
 from .chunks import ChunkRequest, ChunkResult, decode_chunks

@@ -1,16 +1,16 @@
 """Simulated conversations: scripts of turns, voices, rooms, noise, and the mixing of it all."""
 
-from .channels import ChannelConfig
+from .acoustics.channels import ChannelConfig
+from .acoustics.noises import NoiseBank, NoiseConfig
+from .acoustics.room_bank import RoomBank
+from .acoustics.rooms import RoomConfig
+from .acoustics.silences import SilenceConfig
 from .config import PromptConfig, SimulationConfig
-from .fitted import FittedTurns
 from .mixing import Batch, Conversation, Simulator
-from .monologues import LoneTurns, MonologueTurns, other_kinds
-from .noises import NoiseBank, NoiseConfig
-from .room_bank import RoomBank
-from .rooms import RoomConfig
-from .silences import SilenceConfig
-from .turns import BoundedTurns, MixedTurns, RandomTurns, ReplayedTurns, Turn, read_rttm
-from .voices import VoiceBank, VoiceFile
+from .speakers.voices import VoiceBank, VoiceFile
+from .turn_taking.fitted import FittedTurns
+from .turn_taking.monologues import LoneTurns, MonologueTurns, other_kinds
+from .turn_taking.turns import BoundedTurns, MixedTurns, RandomTurns, ReplayedTurns, Turn, read_rttm
 
 __all__ = [
     "Batch",

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from ..checked import Share, number, span
-from ..errors import InputError
-from .channels import ChannelConfig
+from ..io.checked import Share, number, span
+from ..io.errors import InputError
+from .acoustics.channels import ChannelConfig
+from .acoustics.noises import NoiseConfig
+from .acoustics.rooms import RoomConfig
+from .acoustics.silences import SilenceConfig
 from .dials import Decibels, Dials, PerSecond
-from .noises import NoiseConfig
-from .rooms import RoomConfig
-from .silences import SilenceConfig
-from .turns import MERGE_GAP_S
+from .turn_taking.turns import MERGE_GAP_S
 
 MAX_SPEAKERS = 8  # letters of the language (DESIGN §2)
 MAX_CAST = 20  # people of a long conversation: chunks of it need letters, all of it does not

@@ -11,8 +11,8 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
-from ..checked import checked, span
-from ..errors import InputError
+from ..io.checked import checked, span
+from ..io.errors import InputError
 
 Config = TypeVar("Config", bound="Dials")
 

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .casting import Reel, as_slices, choose_source, choose_voices, needed_s
-from .channels import clip_peaks, draw_channel, draw_lines, send, transmit
+from .acoustics.channels import clip_peaks, draw_channel, draw_lines, send, transmit
+from .acoustics.noises import NoiseBank, NoiseStyle, add_noise, draw_noise, draw_style
+from .acoustics.room_bank import RoomBank
+from .acoustics.rooms import convolve, draw_room
+from .acoustics.silences import draw_silences, silence
 from .config import MAX_CAST, MAX_SPEAKERS, SimulationConfig
 from .dials import log_uniform, uniform
-from .noises import NoiseBank, NoiseStyle, add_noise, draw_noise, draw_style
-from .room_bank import RoomBank
-from .rooms import convolve, draw_room
 from .scenes import WHOLE_SAMPLES, Scene, margin_s, windows
-from .silences import draw_silences, silence
 from .slices import FADE, SAMPLE_RATE, lay, on_device
-from .turns import Turn, TurnSource
-from .voices import VoiceBank
+from .speakers.casting import Reel, as_slices, choose_source, choose_voices, needed_s
+from .speakers.voices import VoiceBank
+from .turn_taking.turns import Turn, TurnSource
 
 # Samples of one kind of track rendered at once: a CPU's caches want few, a GPU's cores many.
 BLOCK_SAMPLES = {"cpu": 2**20, "cuda": 2**25}

@@ -7,9 +7,9 @@ import numpy as np
 import soxr
 import torch
 
-from ..errors import InputError, one_line
-from ..mixing import mix
-from ..sounds import open_sound
+from ..io.errors import InputError, one_line
+from ..io.mixing import mix
+from ..io.sounds import open_sound
 from .slices import SAMPLE_RATE
 
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .acoustics.noises import KNOT_S, NoiseDraw
+from .acoustics.rooms import NOISE_SAMPLES
+from .acoustics.silences import cut_silences
 from .config import SimulationConfig
-from .noises import KNOT_S, NoiseDraw
-from .rooms import NOISE_SAMPLES
-from .silences import cut_silences
 from .slices import SAMPLE_RATE
 
 WHOLE_SAMPLES = 120 * SAMPLE_RATE  # up to here a scene is rendered in one piece

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..drafts import draft_of
+from ..io.drafts import draft_of
 from ..models.encoders.campplus import SAMPLE_RATE, CAMPPlus
 from ..models.encoders.features import WEIGHTS
 from ..simulation import VoiceBank, VoiceFile

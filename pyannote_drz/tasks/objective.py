@@ -17,7 +17,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checked import Share, number, whole
+from ..io.checked import Share, number, whole
 from ..simulation.dials import Dials
 from ..tokens import Triplet, Vocabulary
 

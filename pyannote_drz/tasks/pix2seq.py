@@ -25,9 +25,9 @@ from torch_audiomentations import Shift, TimeInversion
 from torch_audiomentations.augmentations.mix import Mix
 from torchmetrics import Metric
 
-from ..checked import Share, checks_arguments, number, whole
 from ..decoding import decode
-from ..errors import InputError, one_line
+from ..io.checked import Share, checks_arguments, number, whole
+from ..io.errors import InputError, one_line
 from ..models.encoders import FeatureEncoder, Features
 from ..models.pix2seq import Memory
 from ..simulation import (
@@ -46,8 +46,8 @@ from ..simulation import (
 )
 from ..simulation.config import MAX_SPEAKERS
 from ..simulation.dials import Dials
-from ..simulation.fitted import AMI
-from ..simulation.turns import TurnSource
+from ..simulation.turn_taking.fitted import AMI
+from ..simulation.turn_taking.turns import TurnSource
 from ..tokens import Vocabulary
 from .material import CACHE, bank_embeddings, protocol_voices, rttm_paths
 from .objective import (

@@ -10,8 +10,8 @@ import numpy as np
 from pyannote.core import Segment
 from torch import Tensor
 
-from ..audio import Audio
-from ..errors import InputError
+from ..io.audio import Audio
+from ..io.errors import InputError
 from ..simulation import Turn
 
 

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..drafts import draft_of
+from ..io.drafts import draft_of
 from ..models.encoders.features import POSITION_SAMPLES, SAMPLE_RATE, WEIGHTS, Features
 from ..simulation import Turn
 

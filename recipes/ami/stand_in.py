@@ -21,8 +21,8 @@ from rich.progress import track
 
 from pyannote_drz.cli.simulate import load_protocol
 from pyannote_drz.simulation import SimulationConfig, Simulator, Turn, VoiceBank, read_rttm
-from pyannote_drz.simulation.encoding import write_audio, write_text
-from pyannote_drz.simulation.turns import cut_window
+from pyannote_drz.simulation.turn_taking.turns import cut_window
+from pyannote_drz.simulation.writing.encoding import write_audio, write_text
 from pyannote_drz.tasks.material import CACHE, protocol_voices
 
 TOP = Path(__file__).resolve().parents[2] / "database.yml"

@@ -15,9 +15,9 @@ import numpy as np
 import typer
 from sklearn.linear_model import LogisticRegression
 
-from pyannote_drz.audio import Audio
 from pyannote_drz.cli.protocols import load_database
-from pyannote_drz.evaluate import protocol_files
+from pyannote_drz.evaluation.evaluate import protocol_files
+from pyannote_drz.io.audio import Audio
 from pyannote_drz.models.encoders import FeatureEncoder
 from pyannote_drz.pipelines.chunks import embed
 from pyannote_drz.pipelines.clustering import unit

@@ -20,9 +20,10 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 from torch import Tensor
 
-from pyannote_drz.audio import Audio
 from pyannote_drz.cli.protocols import load_database
-from pyannote_drz.evaluate import hardware, protocol_files
+from pyannote_drz.evaluation.evaluate import hardware, protocol_files
+from pyannote_drz.evaluation.systems import pyannet_system
+from pyannote_drz.io.audio import Audio
 from pyannote_drz.pipelines.batches import Step, run
 from pyannote_drz.pipelines.chunks import ChunkRequest
 from pyannote_drz.pipelines.offline import in_file, prompted_pass, speakers_of
@@ -31,7 +32,6 @@ from pyannote_drz.pipelines.packaging import load_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
 from pyannote_drz.pipelines.stitching import Turn, stitch
 from pyannote_drz.prompting import POSITION_S
-from pyannote_drz.systems import pyannet_system
 
 BLOCK_S = 300.0  # s; joined meetings take turns of that length
 ENROLLED_S = 120.0  # s; that much of a meeting is where recordings of its people are cut from

@@ -26,8 +26,8 @@ from matplotlib.figure import Figure
 from pyannote.core import Annotation, Segment, Timeline
 
 from pyannote_drz.cli.simulate import load_protocol
-from pyannote_drz.drafts import draft_of
-from pyannote_drz.evaluate import Score, baselines, hardware, score, summarize
+from pyannote_drz.evaluation.evaluate import Score, baselines, hardware, score, summarize
+from pyannote_drz.io.drafts import draft_of
 from pyannote_drz.pipelines.packaging import load_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
 from pyannote_drz.simulation import (
@@ -40,7 +40,7 @@ from pyannote_drz.simulation import (
     VoiceBank,
 )
 from pyannote_drz.simulation.slices import SAMPLE_RATE
-from pyannote_drz.simulation.turns import Turn, TurnSource
+from pyannote_drz.simulation.turn_taking.turns import Turn, TurnSource
 from pyannote_drz.tasks.material import CACHE, protocol_voices
 
 DURATION_S = 30.0

@@ -1,7 +1,7 @@
 r"""Fit the turn-taking model on references, and keep it in a readable file.
 
 python recipes/synthetic/fit_turns.py ../shared/data/ami/only_words/rttms/train \
-    pyannote_drz/simulation/ami_turns.json \
+    pyannote_drz/simulation/turn_taking/ami_turns.json \
     --corpus "AMI, only_words references, train (BUTSpeechFIT/AMI-diarization-setup)" \
     --licence Apache-2.0
 """

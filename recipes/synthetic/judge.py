@@ -29,7 +29,7 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database import FileFinder, registry
 from pyannote.metrics.diarization import DiarizationErrorRate
 
-from pyannote_drz.audio import Audio
+from pyannote_drz.io.audio import Audio
 from pyannote_drz.models.encoders import FeatureEncoder, Features
 from pyannote_drz.models.encoders.features import BIN_SAMPLES, POSITION_SAMPLES, SAMPLE_RATE
 from pyannote_drz.models.encoders.segmentation import local_speakers

@@ -19,9 +19,9 @@ import yaml
 from pyannote.database import FileFinder, registry
 from pydantic import BaseModel, ConfigDict
 
-from pyannote_drz.checked import Share, checked, number, span, whole
 from pyannote_drz.cli.protocols import load_database
-from pyannote_drz.errors import InputError, one_line
+from pyannote_drz.io.checked import Share, checked, number, span, whole
+from pyannote_drz.io.errors import InputError, one_line
 from pyannote_drz.models.encoders import FeatureEncoder, Features
 from pyannote_drz.tasks.pix2seq import SyntheticPix2SeqDiarization
 from pyannote_drz.tasks.shards import Encoded, save_shard, shard_key

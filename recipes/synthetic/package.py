@@ -11,9 +11,9 @@ from typing import Annotated
 import torch
 import typer
 
-from pyannote_drz.pickled import load_checkpoint
 from pyannote_drz.pipelines.packaging import save_pretrained
 from pyannote_drz.pipelines.pix2seq import DEFAULTS
+from pyannote_drz.storage.pickled import load_checkpoint
 
 
 def main(

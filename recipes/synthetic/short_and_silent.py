@@ -19,7 +19,7 @@ from pyannote.core import Segment, Timeline
 from pyannote.database import FileFinder, registry
 from pyannote.metrics.diarization import DiarizationErrorRate
 
-from pyannote_drz.audio import Audio
+from pyannote_drz.io.audio import Audio
 
 RATE = 16000  # Hz
 SECONDS = (2.0, 5.0, 8.0)

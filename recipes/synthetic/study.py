@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pyannote_drz.cli.comparison import KINDS, Comparison, Error, compare
-from pyannote_drz.evaluate import (
+from pyannote_drz.evaluation.evaluate import (
     COLLAR,
     Score,
     baselines,

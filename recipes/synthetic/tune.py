@@ -26,10 +26,10 @@ from pyannote.core import Annotation, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 from pyannote.pipeline.optimizer import Optimizer
 
-from pyannote_drz.audio import Audio
 from pyannote_drz.cli.protocols import load_database
-from pyannote_drz.drafts import draft_of
-from pyannote_drz.evaluate import hardware, protocol_files
+from pyannote_drz.evaluation.evaluate import hardware, protocol_files
+from pyannote_drz.io.audio import Audio
+from pyannote_drz.io.drafts import draft_of
 from pyannote_drz.pipelines.chunks import ChunkRequest, ChunkResult
 from pyannote_drz.pipelines.packaging import load_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization

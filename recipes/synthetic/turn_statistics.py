@@ -11,8 +11,8 @@ import numpy as np
 import typer
 
 from pyannote_drz.simulation import FittedTurns, RandomTurns, ReplayedTurns, read_rttm
-from pyannote_drz.simulation.statistics import compare, measure_turns, windows_of
-from pyannote_drz.simulation.transitions import KINDS
+from pyannote_drz.simulation.turn_taking.statistics import compare, measure_turns, windows_of
+from pyannote_drz.simulation.turn_taking.transitions import KINDS
 
 ROWS = {
     "silence_share": ("silence, % of time", 100),

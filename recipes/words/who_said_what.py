@@ -22,8 +22,8 @@ from pyannote.core import Annotation, Segment
 
 import pyannote_drz
 from pyannote_drz.cli.formats import clock
-from pyannote_drz.columns import text_of
-from pyannote_drz.outputs import check_outputs, write_output
+from pyannote_drz.io.columns import text_of
+from pyannote_drz.io.outputs import check_outputs, write_output
 
 # Words further than that from all turns, in seconds, are nobody's. Chosen, not measured: pauses
 # within a turn are shorter, and the long silences in which Whisper makes up words are longer.

@@ -5,9 +5,9 @@ import pytest
 import soundfile
 from pyannote.core import Segment
 
-from pyannote_drz import longs
 from pyannote_drz.cli.channels import hear
-from pyannote_drz.errors import InputError
+from pyannote_drz.io import longs
+from pyannote_drz.io.errors import InputError
 from pyannote_drz.pipelines.output import Pix2SeqOutput, annotate, confidence_of
 from pyannote_drz.pipelines.stitching import Turn
 

@@ -14,7 +14,7 @@ from pyannote.database.util import load_rttm
 
 from pyannote_drz.cli import formats
 from pyannote_drz.cli.formats import Diarized
-from pyannote_drz.names import field_of
+from pyannote_drz.io.names import field_of
 from pyannote_drz.pipelines.output import Pix2SeqOutput as Output
 from pyannote_drz.pipelines.output import annotate, confidence_of
 from pyannote_drz.pipelines.stitching import Turn, exclusive, merge

@@ -13,8 +13,8 @@ from pyannote.audio import Pipeline
 from typer.testing import CliRunner
 
 import pyannote_drz
-from pyannote_drz import evaluate
 from pyannote_drz.cli import main, train
+from pyannote_drz.evaluation import evaluate
 
 RATE = 16000
 # So that it takes seconds: two steps of two chunks, on little data.
@@ -77,7 +77,7 @@ def test_four_commands(repository, tmp_path, monkeypatch):
             assert os.listdir("runs/meetings/pipeline")
             Pipeline.from_pretrained("runs/meetings/pipeline")
         else:
-            assert words[:3] == ["python", "-m", "pyannote_drz.evaluate"]
+            assert words[:3] == ["python", "-m", "pyannote_drz.evaluation.evaluate"]
             done = CliRunner().invoke(evaluate.app, words[3:])
             assert done.exit_code == 0, (done.output, done.exception)
             assert "### meetings.SpeakerDiarization.Own, development" in done.output

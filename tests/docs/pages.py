@@ -102,7 +102,7 @@ def set_stage(folder: Path) -> None:
     import numpy as np
     import soundfile
 
-    from pyannote_drz.demo import find_sample
+    from pyannote_drz.cli.demo import find_sample
 
     for name in ("recipes", "tests"):
         (folder / name).symlink_to(REPOSITORY / name)

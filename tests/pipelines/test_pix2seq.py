@@ -554,5 +554,5 @@ def test_pyannote_audio_apply_without_ffmpeg(folder, wav, monkeypatch):
 def test_long_recordings_are_told_the_same(pipeline, wav, monkeypatch):
     """On the disk instead of in memory."""
     expected = pipeline(wav).speaker_diarization
-    monkeypatch.setattr("pyannote_drz.longs.LONG_S", 1.0)
+    monkeypatch.setattr("pyannote_drz.io.longs.LONG_S", 1.0)
     assert pipeline(wav).speaker_diarization == expected

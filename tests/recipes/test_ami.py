@@ -22,8 +22,8 @@ from pyannote.database.registry import Registry
 from typer.testing import CliRunner
 
 import pyannote_drz
-from pyannote_drz import evaluate
 from pyannote_drz.cli import train
+from pyannote_drz.evaluation import evaluate
 from pyannote_drz.simulation import VoiceBank, VoiceFile
 
 MEETINGS = {"train": ["IS1000a", "IS1003b"], "dev": ["ES2011a"], "test": ["EN2002a"]}

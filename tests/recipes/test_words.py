@@ -12,7 +12,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import pyannote_drz
-from pyannote_drz.demo import find_sample
+from pyannote_drz.cli.demo import find_sample
 
 
 @pytest.fixture(scope="module")

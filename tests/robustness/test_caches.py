@@ -10,7 +10,7 @@ import torch
 from pyannote.audio import Pipeline
 
 from pyannote_drz.pipelines.packaging import save_pretrained
-from pyannote_drz.simulation.voices import VoiceBank, VoiceFile
+from pyannote_drz.simulation.speakers.voices import VoiceBank, VoiceFile
 from pyannote_drz.tasks.material import bank_embeddings
 
 
@@ -68,7 +68,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(voices, tmp_path):
 def test_workers_end_with_their_parent(tmp_path):
     code = """
 import multiprocessing, os, threading, time
-from pyannote_drz.simulation.workers import _end_with_parent
+from pyannote_drz.simulation.writing.workers import _end_with_parent
 def work():
     threading.Thread(target=_end_with_parent, daemon=True).start()
     print(os.getpid(), flush=True)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pyannote_drz.cli.checkpoints import DurableCheckpoints
-from pyannote_drz.drafts import draft_of
+from pyannote_drz.io.drafts import draft_of
 
 
 def test_written_beside_its_place(tmp_path, monkeypatch):

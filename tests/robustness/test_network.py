@@ -65,7 +65,7 @@ def test_loading(run):
 
 COMMANDS = [
     "from pyannote_drz.cli.main import run; sys.argv[1:] = ['diarize', 'meeting.wav', '--report', 'm.html']; run()",
-    "import runpy; sys.argv[1:] = ['--help']; runpy.run_module('pyannote_drz.evaluate', run_name='__main__')",
+    "import runpy; sys.argv[1:] = ['--help']; runpy.run_module('pyannote_drz.evaluation.evaluate', run_name='__main__')",
     "from pyannote_drz.cli.train import main; sys.argv[1:] = ['--help']; main()",
 ]
 

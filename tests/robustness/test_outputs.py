@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from pyannote_drz import outputs
 from pyannote_drz.cli.report import encode
-from pyannote_drz.errors import InputError
-from pyannote_drz.names import field_of, name_of, uris_of
-from pyannote_drz.outputs import check_outputs, write_output
+from pyannote_drz.io import outputs
+from pyannote_drz.io.errors import InputError
+from pyannote_drz.io.names import field_of, name_of, uris_of
+from pyannote_drz.io.outputs import check_outputs, write_output
 
 REFERENCE = "SPEAKER m 1 0.5 2.5 <NA> <NA> Ann <NA> <NA>\n"
 

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyannote.core import Segment
 
-from pyannote_drz.audio import Audio
-from pyannote_drz.errors import InputError
+from pyannote_drz.io.audio import Audio
+from pyannote_drz.io.errors import InputError
 
 RATE = 16000
 SECONDS = 4

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pyannote_drz.cli.protocols import check_database
 from pyannote_drz.cli.reading import READERS, read_annotations
 from pyannote_drz.cli.simulate import load_config
-from pyannote_drz.columns import read_uem
-from pyannote_drz.errors import InputError
+from pyannote_drz.io.columns import read_uem
+from pyannote_drz.io.errors import InputError
 
 LINE = "SPEAKER m 1 {} {} <NA> <NA> {} <NA> <NA>\n"
 EAF = '<?xml version="1.0"?><ANNOTATION_DOCUMENT><HEADER/><TIME_ORDER><TIME_SLOT TIME_SLOT_ID="a"/></TIME_ORDER><TIER TIER_ID="A"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="b" TIME_SLOT_REF1="a" TIME_SLOT_REF2="a"><ANNOTATION_VALUE/></ALIGNABLE_ANNOTATION></ANNOTATION></TIER></ANNOTATION_DOCUMENT>'

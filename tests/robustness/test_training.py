@@ -10,7 +10,7 @@ from pyannote.database.protocol import SpeakerDiarizationProtocol
 
 from pyannote_drz.cli.settings import check_settings
 from pyannote_drz.cli.train import CONFIG
-from pyannote_drz.errors import InputError
+from pyannote_drz.io.errors import InputError
 from pyannote_drz.simulation import RandomTurns
 from pyannote_drz.tasks.pix2seq import SyntheticPix2SeqDiarization, _random_turns
 

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from pyannote.audio import Model, Pipeline
 
 import pyannote_drz
-from pyannote_drz.errors import InputError
-from pyannote_drz.pickled import load_checkpoint
+from pyannote_drz.io.errors import InputError
 from pyannote_drz.pipelines.packaging import load_pretrained, save_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
-from pyannote_drz.sources import find_model, model_of
-from pyannote_drz.weights import load_model, save_model
+from pyannote_drz.storage.pickled import load_checkpoint
+from pyannote_drz.storage.sources import find_model, model_of
+from pyannote_drz.storage.weights import load_model, save_model
 
 ran = []
 

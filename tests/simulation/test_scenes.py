@@ -6,7 +6,7 @@ import torch
 
 from pyannote_drz.simulation import NoiseBank, RandomTurns, SimulationConfig, Simulator
 from pyannote_drz.simulation import scenes as scenes_module
-from pyannote_drz.simulation.rooms import NOISE_SAMPLES
+from pyannote_drz.simulation.acoustics.rooms import NOISE_SAMPLES
 from pyannote_drz.simulation.scenes import margin_s, windows
 
 RATE = 16000

@@ -5,7 +5,7 @@ import warnings
 import pytest
 from pyannote.core import Annotation, Segment, Timeline
 
-from pyannote_drz.errors import InputError
+from pyannote_drz.io.errors import InputError
 from pyannote_drz.tasks.real import RealConversations
 
 

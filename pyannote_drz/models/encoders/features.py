@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ...parallel import mapped
+from ..parallel import mapped
 from .campplus import EMBEDDING_DIM, SAMPLE_RATE, CAMPPlus
 from .level import Level
 from .segmentation import NUM_CLASSES, NUM_LOCAL, activities, at_bins, permuted, segmentation_3
