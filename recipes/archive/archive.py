@@ -33,7 +33,7 @@ from worker import Worker, model_of
 
 import pyannote_drz
 from pyannote_drz.cli.border import run_command
-from pyannote_drz.errors import InputError
+from pyannote_drz.io.errors import InputError
 
 STORE_BYTES = 2**28  # of Ray's object store: names and numbers pass through it, never audio
 

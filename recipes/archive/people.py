@@ -20,7 +20,7 @@ from fsspec.core import url_to_fs
 from tables import Tables
 
 from pyannote_drz.cli.border import run_command
-from pyannote_drz.errors import InputError
+from pyannote_drz.io.errors import InputError
 
 NEIGHBOURS = 64  # of each speaker that are looked at: a person is found through any of them
 LEAST_SPEECH_S = 3.0  # s; embeddings of less are of little use

@@ -15,7 +15,7 @@ import pandas as pd
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from pyannote_drz.errors import InputError
+from pyannote_drz.io.errors import InputError
 
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 TABLES = {".csv": pd.read_csv, ".parquet": pd.read_parquet}

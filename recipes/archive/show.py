@@ -24,7 +24,7 @@ import pandas as pd
 import soundfile
 import typer
 
-from pyannote_drz.audio import Audio
+from pyannote_drz.io.audio import Audio
 
 RATE = 16000
 SECONDS = (4.0, 8.0)

@@ -8,7 +8,8 @@
     OUT/heard/           recordings that are done; a part is written last of all of its batch's
     OUT/begun/           batches under way
 
-One run writes at a time. Each folder is one table to whatever reads Parquet: `pandas.read_parquet("OUT/turns")`.
+One run writes at a time. Each folder is one table to whatever reads Parquet:
+`pandas.read_parquet("OUT/turns")`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
-from pyannote_drz.errors import InputError
+from pyannote_drz.io.errors import InputError
 from pyannote_drz.models.encoders.campplus import EMBEDDING_DIM
 
 MODEL = [("version", pa.string()), ("checksum", pa.string())]  # of every row

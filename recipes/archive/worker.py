@@ -15,11 +15,11 @@ import torch
 from recordings import fetch
 from tables import DONE, Tables, part_of
 
-from pyannote_drz.audio import Audio
 from pyannote_drz.cli.formats import rttm_of
-from pyannote_drz.errors import InputError, one_line
+from pyannote_drz.io.audio import Audio
+from pyannote_drz.io.errors import InputError, one_line
+from pyannote_drz.io.names import uri_of
 from pyannote_drz.models.encoders.features import WEIGHTS
-from pyannote_drz.names import uri_of
 from pyannote_drz.pipelines.output import Pix2SeqOutput
 from pyannote_drz.pipelines.packaging import load_pretrained
 

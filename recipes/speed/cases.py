@@ -16,9 +16,9 @@ import numpy as np
 import soundfile
 from pyannote.core import Annotation, Segment
 from pyannote.database.util import load_rttm
-
-from pyannote_drz.audio import Audio
 from pyannote_drz.demo import find_sample
+
+from pyannote_drz.io.audio import Audio
 
 RATE = 16000
 LENGTHS_S = {"30 s": 30, "10 min": 600, "1 h": 3600, "4 h": 14400}

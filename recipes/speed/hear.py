@@ -88,7 +88,7 @@ def pyannote(device: str) -> Hear:
     """pyannote.audio's own pipeline; recordings in memory, as its reader asks for FFmpeg."""
     from pyannotes_own import make_pipeline
 
-    from pyannote_drz.audio import Audio
+    from pyannote_drz.io.audio import Audio
 
     pipeline, audio = make_pipeline(device), Audio(16000, mono="downmix")
 

@@ -22,7 +22,6 @@ import typer
 from cases import Case, make_cases
 from hear import LOOKAHEAD_S, PYANNOTE, SHERPA, STEP_S, SYSTEMS
 from pyannote.core import Annotation, Segment, Timeline
-
 from pyannote_drz.evaluate import Score, hardware, score
 
 HERE = Path(__file__).parent

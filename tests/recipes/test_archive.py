@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from pyannote_drz.demo import find_sample
 
 import pyannote_drz
-from pyannote_drz.demo import find_sample
-from pyannote_drz.errors import InputError
+from pyannote_drz.io.errors import InputError
 from pyannote_drz.pipelines.packaging import load_pretrained
 
 pytest.importorskip("pyarrow", reason="needs pyannote-drz[archive]")
