@@ -51,7 +51,10 @@ class SimulationConfig(Dials):
     level_sd_db: number(0, 100) = 1.5  # between speakers; FastMSS draws -12..+5 dB (ANCHORS §2.7)
     # Inside turns, the quarter of AMI's frames (excerpts) lies 18 dB below the speaker's mean; read
     # speech without pauses gave 11 dB.
-    join_s: span(0, MERGE_GAP_S) = (0.05, 0.48)  # silence between pieces of a turn, under 0.5 s
+    # s of silence between pieces of a turn. Where PyanNet hears nobody for 0.5 to 0.85 s, real
+    # references have a pause in 75 % of the time; with joins of up to 0.48 s ours had one in 17 to
+    # 40 %, and the writer learnt to bridge pauses (recipes/synthetic/RUNS.md).
+    join_s: span(0, MERGE_GAP_S) = (0.02, 0.25)
     piece_sd_db: number(0, 100) = 2.0  # of the level from piece to piece
     bleed_share: Share = 0.4  # windows with distant voices, which are not in the reference
     bleed_voices: span(1, 100) = (1.0, 4.0)
