@@ -77,7 +77,7 @@ def test_four_commands(repository, tmp_path, monkeypatch):
             assert os.listdir("runs/meetings/pipeline")
             Pipeline.from_pretrained("runs/meetings/pipeline")
         else:
-            assert words[:3] == ["python", "-m", "pyannote_drz.evaluation.evaluate"]
+            assert words[:3] == ["python", "-m", "pyannote_drz.evaluate"]
             done = CliRunner().invoke(evaluate.app, words[3:])
             assert done.exit_code == 0, (done.output, done.exception)
             assert "### meetings.SpeakerDiarization.Own, development" in done.output

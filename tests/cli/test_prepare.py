@@ -184,7 +184,7 @@ def test_what_cannot_be_written_leaves_nothing(folder, monkeypatch):
     monkeypatch.setattr("pyannote_drz.cli.prepare.database_yml", full)
     before = sorted(folder.rglob("*"))
     done = run(folder)
-    assert done.exit_code != 0 and "No space left" in str(done.exception)
+    assert done.exit_code != 0 and "disk is full" in str(done.exception)
     assert sorted(folder.rglob("*")) == before
 
 

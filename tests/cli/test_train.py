@@ -185,12 +185,12 @@ def test_train_resume_and_begin_again(command, capsys, database):
 
     # Another run may begin with either: its size is theirs, its chunks and speakers are its own.
     begin = [f"registry={database}", *TINY_TASK, "model=Pretrained", "trainer.max_steps=1",
-             "optimizer.lr=0", "task.duration=3", "task.max_speakers=5"]  # fmt: skip
+             "optimizer.lr=1e-9", "task.duration=3", "task.max_speakers=5"]  # fmt: skip
     for number, folder in enumerate([run / "best.ckpt", run / "pipeline"]):
         command(*begin, f"model.checkpoint={folder}", f"hydra.run.dir=next{number}")
         begun = torch.load(f"next{number}/last.ckpt", weights_only=False)
         weights = begun["state_dict"]
-        assert torch.equal(weights["bin_key.weight"], model.bin_key.weight)
+        torch.testing.assert_close(weights["bin_key.weight"], model.bin_key.weight.detach())
         assert weights["speaker.weight"].shape == (5, 32)
         assert begun["hyper_parameters"]["dropout"] == 0.1
 
