@@ -362,9 +362,8 @@ def test_one_chunk_can_be_split(pipeline, monkeypatch):
 def test_somebody_without_prompt_is_recognized_at_the_seam(pipeline, monkeypatch):
     conversation = conversation_of((0.0, 9.5, "ann"), (6.2, 9.0, "bob"))  # bob is never alone
     script(pipeline, monkeypatch, conversation)
-    for online in (False, True):
-        diarization = pipeline(counting(12), online=online).speaker_diarization
-        assert [turn[:2] for turn in turns_of(diarization)] == [(0.0, 9.5), (6.2, 9.0)]
+    diarization = pipeline(counting(12)).speaker_diarization
+    assert [turn[:2] for turn in turns_of(diarization)] == [(0.0, 9.5), (6.2, 9.0)]
 
 
 # ---- speakers known by name -------------------------------------------------------------------

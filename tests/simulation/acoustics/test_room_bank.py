@@ -99,7 +99,7 @@ def test_bad_input(tmp_path):
         RoomBank(np.stack([np.ones(9), np.zeros(9)]), np.zeros(2, int))
     with pytest.raises(ValueError, match="takes"):
         RoomBank(np.ones((2, 9)), np.zeros(3, int))
-    with pytest.raises(ValueError, match="bank_share must be between 0 and 1, not 2"):
+    with pytest.raises(ValueError, match="bank_share: .*less than or equal to 1, got 2"):
         RoomConfig(bank_share=2)
 
 

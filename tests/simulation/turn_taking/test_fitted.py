@@ -101,10 +101,10 @@ def test_one_speaker_only_holds():
 
 def test_fast_enough_for_workers():
     source, rng = FittedTurns.ami(), np.random.default_rng(0)
-    begin = time.process_time()
+    begin = time.thread_time()
     for _ in range(300):
         source.sample(rng, 30.0)
-    assert (time.process_time() - begin) / 300 < 0.002  # s; 0.0002 on the project's machine
+    assert (time.thread_time() - begin) / 300 < 0.002  # s; 0.0002 on the project's machine
 
 
 # ---- fitting ------------------------------------------------------------------------------------
