@@ -44,6 +44,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    database: str = "database.yml"
     protocol: str
     task: dict
     durations: list[Durations]
@@ -77,7 +78,7 @@ def draw_duration(rng: np.random.Generator, durations: list[dict]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("settings", type=Path, help="YAML: protocol, task, durations, seed")
+    parser.add_argument("settings", type=Path, help="YAML: database, protocol, task, durations, seed")
     parser.add_argument("data", type=Path, help="folder of database.yml, scripts and noise")
     parser.add_argument("out", type=Path)
     parser.add_argument("--hours", type=float, required=True)
@@ -98,7 +99,7 @@ def fill(arguments: argparse.Namespace) -> None:
     checked(whole(0, arguments.workers - 1), arguments.worker, "--worker", exact=True)
     settings = load_settings(arguments.settings)
     key = shard_key(settings)
-    load_database(arguments.data / "database.yml")
+    load_database(arguments.data / settings.get("database", "database.yml"))
     task = make_task(settings, arguments.data)
     encoder = FeatureEncoder()
 

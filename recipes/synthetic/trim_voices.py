@@ -2,7 +2,7 @@
 
     python recipes/synthetic/trim_voices.py ../shared/data/database.yml \\
         Voices.SpeakerDiarization.Voices trimmed
-    # now settings of make_features.py may say: database: trimmed/database.yml
+    # now settings of make_features.py may say: database: /…/trimmed/database.yml
 
 Simulated turns last as long as their voices say. Where a voice is silent while its reference says
 that it speaks, a model learns that what sounds like a pause may be speech: in simulated
