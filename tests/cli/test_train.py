@@ -115,6 +115,15 @@ def test_refusal_spares_what_was_there(command, capsys):
     assert Path("mine/notes.txt").read_text() == "kept"
 
 
+@pytest.mark.parametrize("name", ["run", "sweep"])
+def test_impossible_folder_is_refused(command, capsys, name):
+    Path("taken").write_text("a file")
+    sweep = ["--multirun"] if name == "sweep" else []
+    said = refused(command, capsys, *sweep, f"hydra.{name}.dir=taken/run", "protocol=X.Y.Z")
+    assert f"hydra.{name}.dir cannot be 'taken/run'" in said
+    assert Path("taken").read_text() == "a file"
+
+
 def test_fast_dev_run(command, database):
     command(f"registry={database}", *TINY, "trainer=fast_dev_run", "hydra.run.dir=fast")
     assert not list(Path("fast").glob("*.ckpt"))
