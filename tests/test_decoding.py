@@ -465,3 +465,44 @@ def test_more_speakers_than_letters(chatterbox, features):
     expected = decode(chatterbox, memory)
     actual = decode(chatterbox, memory, max_speakers=20)
     assert actual.tokens.equal(expected.tokens)
+
+
+# ---- what has to be said ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_turns_start_in_time(make_writer, features, seed):
+    """Whoever has to be told is told, by a model that would rather say nothing."""
+    model = make_writer(seed, eos_bias=1000.0)
+    v, num_bins = model.vocabulary, 4 * POSITIONS
+    latest = torch.full((4, num_bins), num_bins)
+    latest[1, :60] = torch.arange(60).clamp(min=10) + 5  # somebody speaks from bin 10 to the end
+    latest[2, :1] = 0
+    latest[3] = torch.arange(num_bins) + 5  # to the very end, where no turn has room
+    memory = model.listen(features, torch.zeros(4, dtype=torch.long))
+    alone = decode(model, memory)
+    assert (alone.tokens[:, 0] == v.eos).all()
+    decoded = decode(model, memory, latest=latest)
+    rows = [v.to_triplets(tokens.tolist()) for tokens in decoded.tokens]
+    assert rows[0] == [] and rows[1] and rows[2] and rows[3]
+    for row, triplets in enumerate(rows):
+        reached = 0
+        for start, end, _ in triplets:
+            assert start <= latest[row, reached]
+            reached = min(max(reached, end), num_bins - 1)
+        if row < 3:
+            assert latest[row, reached] == num_bins
+    assert torch.isfinite(decoded.probabilities).all()
+
+
+def test_what_is_given_is_not_judged(model, features):
+    """Prompts begin when they begin; only what comes after them has to come in time."""
+    given = given_of(model, [[(8, 20, 0)]] * 4)
+    memory = model.listen(features, torch.full((4,), 5))
+    latest = torch.full((4, 4 * POSITIONS), 4 * POSITIONS)
+    latest[:, :30] = 4
+    latest[:, 20] = 30
+    decoded = decode(model, memory, given=given, latest=latest)
+    for tokens in decoded.tokens:
+        triplets = model.vocabulary.to_triplets(tokens.tolist())
+        assert triplets[0] == (8, 20, 0) and len(triplets) > 1 and 8 <= triplets[1][0] <= 30

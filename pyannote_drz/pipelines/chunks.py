@@ -24,6 +24,7 @@ from ..models.pix2seq import Pix2SeqDiarizer
 from ..models.voices import TYPICAL_NORM
 from ..prompting import NOBODY, POSITION_S, Prompts
 from .stitching import Turn, alone, together
+from .witness import latest_starts, without_pauses
 
 # What an embedding counts where it is only heard together with others: it decides when nothing
 # else does.
@@ -32,10 +33,6 @@ OVERLAPPED = 0.01
 # that has begun to repeat itself gives everybody the whole chunk. Of 66816 turns of AMI train, 150
 # are like that, and 17 of those last longer than 1 s.
 UNISON_S = 0.1
-# A turn holds no pause of half a second (DESIGN.md, section 2): where PyanNet is that sure, for that
-# long, that nobody speaks, turns end. RealDev 17.2 to 16.6 % DER, AMI excerpts the same, SimDev
-# meetings 12.8 to 13.0, whose references count pauses of read speech (recipes/synthetic/RUNS.md).
-PAUSE_S, PAUSE_PROBABILITY = 0.5, 0.9
 
 
 class Chunk(NamedTuple):
@@ -163,40 +160,9 @@ def without_unison(turns: list[Turn]) -> list[Turn]:
     return kept
 
 
-def without_pauses(turns: list[Turn], features: Features) -> list[Turn]:
-    """Turns without the pauses in them.
-
-    Parameters
-    ----------
-    turns : list of Turn
-        In seconds from the beginning of the features.
-    features : Features
-        (positions, …)
-
-    Returns
-    -------
-    turns : list of Turn
-        Sorted. Those that a pause cuts are several, each as probable as the whole.
-    """
-    bin_s = POSITION_S / features.probabilities.shape[-2]
-    silent = features.probabilities[..., 0].flatten().cpu() > PAUSE_PROBABILITY  # (bins,)
-    change = torch.diff(silent.int(), prepend=torch.zeros(1), append=torch.zeros(1)).nonzero()
-    pauses = [
-        (first * bin_s, stop * bin_s)
-        for first, stop in change.view(-1, 2).tolist()
-        if (stop - first) * bin_s >= PAUSE_S
-    ]
-    left: list[Turn] = []
-    for turn in turns:
-        start = turn.start
-        for first_s, stop_s in pauses:
-            if start < stop_s and first_s < turn.end:
-                if start < first_s:
-                    left.append(turn._replace(start=start, end=first_s))
-                start = stop_s
-        if start < turn.end:
-            left.append(turn._replace(start=start))
-    return sorted(left)
+def _after(num_bins: int, latest: torch.Tensor) -> torch.Tensor:
+    """`latest_starts` of a chunk in a window that begins with prompts."""
+    return torch.cat([latest[:1].expand(num_bins), latest]) + num_bins
 
 
 @torch.inference_mode()
@@ -224,7 +190,15 @@ def decode_chunks(
     memory = model.listen(features, torch.tensor(prompted, device=device))
     max_speakers = torch.tensor([request.max_speakers for request in requests], device=device)
     given = [vocabulary.from_triplets(vocabulary.given(r.prompts.spans))[:-1] for r in requests]
-    tokens, probabilities = decode(model, memory, max_speakers, newcomer_bias, given=given)
+    latest = torch.stack(
+        [
+            _after(num_prompted * model.bins_per_position, latest_starts(request.features))
+            for request, num_prompted in zip(requests, prompted, strict=True)
+        ]
+    ).to(device)
+    tokens, probabilities = decode(
+        model, memory, max_speakers, newcomer_bias, given=given, latest=latest
+    )
     log_probabilities = probabilities.log().cpu()
 
     results = []

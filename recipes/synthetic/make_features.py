@@ -78,7 +78,9 @@ def draw_duration(rng: np.random.Generator, durations: list[dict]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("settings", type=Path, help="YAML: database, protocol, task, durations, seed")
+    parser.add_argument(
+        "settings", type=Path, help="YAML: database, protocol, task, durations, seed"
+    )
     parser.add_argument("data", type=Path, help="folder of database.yml, scripts and noise")
     parser.add_argument("out", type=Path)
     parser.add_argument("--hours", type=float, required=True)

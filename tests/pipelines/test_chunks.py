@@ -15,7 +15,6 @@ from pyannote_drz.pipelines.chunks import (
     decode_chunks,
     embed,
     split,
-    without_pauses,
     without_unison,
 )
 from pyannote_drz.pipelines.stitching import Turn
@@ -84,29 +83,6 @@ def test_a_model_that_repeats_itself_is_heard_once():
 def test_overlap_stays():
     overlap = [turn(0.0, 5.0, 0), turn(0.05, 4.8, 1), turn(1.0, 5.0, 2), turn(4.9, 5.1, 3)]
     assert without_unison(overlap) == overlap
-
-
-def test_turns_end_where_pauses_begin():
-    heard = features_of([(0,)] * 25 + [()] * 10 + [(0,)] * 10 + [()] * 6 + [(0, 1)] * 25)
-    turns = [turn(0.0, 6.08, 0), turn(2.4, 3.0, 1), turn(2.16, 2.64, 2), turn(4.08, 6.08, 1)]
-    left = without_pauses(turns, heard)
-    assert [row for one in left for row in one] == pytest.approx(
-        [
-            *turn(0.0, 2.0, 0),
-            *turn(2.8, 3.0, 1),
-            *turn(2.8, 6.08, 0),  # the next silence is shorter than half a second
-            *turn(4.08, 6.08, 1),
-        ]
-    )
-    assert without_pauses([], heard) == []
-    everything = Features.silence(20)
-    assert without_pauses([turn(0.3, 1.2, 0)], everything) == []
-
-
-def test_doubt_is_no_pause():
-    heard = features_of([(0,)] * 10 + [()] * 20 + [(0,)] * 10)
-    heard = heard._replace(probabilities=0.8 * heard.probabilities + 0.2 / 7)
-    assert without_pauses([turn(0.0, 3.2, 0)], heard) == [turn(0.0, 3.2, 0)]
 
 
 # ---- embeddings ---------------------------------------------------------------------------------

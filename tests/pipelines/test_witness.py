@@ -1,0 +1,90 @@
+"""Witness: sure pauses end turns, sure speech is somebody's, and doubt changes nothing."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyannote_drz.models.encoders import Features
+from pyannote_drz.pipelines.stitching import Turn
+from pyannote_drz.pipelines.witness import latest_starts, runs, without_pauses
+
+from .speech import features_of
+
+BIN_S = 0.02
+
+
+def turn(start: float, end: float, speaker: int) -> Turn:
+    return Turn(start, end, speaker, 0.5)
+
+
+def doubtful(features: Features) -> Features:
+    """The same, by a witness who is not sure."""
+    either = torch.tensor([0.5, 0.5, 0, 0, 0, 0, 0])  # nobody, or one
+    return features._replace(probabilities=0.7 * features.probabilities + 0.3 * either)
+
+
+# ---- pauses -------------------------------------------------------------------------------------
+
+
+def test_turns_end_where_pauses_begin():
+    heard = features_of([(0,)] * 25 + [()] * 10 + [(0,)] * 10 + [()] * 6 + [(0, 1)] * 25)
+    turns = [turn(0.0, 6.08, 0), turn(2.4, 3.0, 1), turn(2.16, 2.64, 2), turn(4.08, 6.08, 1)]
+    left = without_pauses(turns, heard)
+    expected = [
+        turn(0.0, 2.0, 0),
+        turn(2.8, 3.0, 1),
+        turn(2.8, 6.08, 0),  # the next silence is shorter than half a second
+        turn(4.08, 6.08, 1),
+    ]
+    assert [x for one in left for x in one] == pytest.approx([x for one in expected for x in one])
+    assert without_pauses([], heard) == []
+    assert without_pauses([turn(0.3, 1.2, 0)], Features.silence(20)) == []
+
+
+def test_doubt_is_no_pause():
+    heard = features_of([(0,)] * 10 + [()] * 20 + [(0,)] * 10)
+    assert without_pauses([turn(0.0, 3.2, 0)], doubtful(heard)) == [turn(0.0, 3.2, 0)]
+    assert len(without_pauses([turn(0.0, 3.2, 0)], heard)) == 2
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(0, 100), st.integers(1, 100))
+def test_pauses_are_all_that_goes(silent, first, length):
+    """What is left of a turn is the turn without its long silences, to the bin."""
+    heard = features_of([() if one else (0,) for one in silent])
+    stop = min(first + length, 4 * len(silent))
+    if first >= stop:
+        return
+    left = without_pauses([turn(first * BIN_S, stop * BIN_S, 0)], heard)
+    bins = torch.zeros(4 * len(silent), dtype=torch.bool)
+    for one in left:
+        bins[round(one.start / BIN_S) : round(one.end / BIN_S)] = True
+    expected = torch.zeros_like(bins)
+    expected[first:stop] = True
+    flags = torch.tensor(silent).repeat_interleave(4)
+    for begin, end in runs(flags, 25):
+        expected[begin:end] = False
+    assert torch.equal(bins, expected)
+
+
+# ---- speech -------------------------------------------------------------------------------------
+
+
+def test_speech_has_to_be_told():
+    heard = features_of([()] * 10 + [(0,)] * 30 + [()] * 10 + [(0,)] * 15 + [(0, 1)] * 25)
+    latest = latest_starts(heard)
+    assert latest.shape == (360,)
+    assert latest[0] == latest[39] == 40 + 25  # it begins at bin 40, and a turn 0.5 s later
+    assert latest[80] == 80 + 25  # told up to there: go on
+    assert latest[85] == 85 + 25  # 1.5 s before the end of the first speech
+    assert latest[86] == latest[190] == 200 + 25  # what is left of it is too short
+    assert latest[285] == 285 + 25
+    assert set(latest[286:].tolist()) == {360}  # nothing has to be said
+
+
+def test_doubt_has_not_to_be_told():
+    heard = features_of([(0,)] * 50)
+    assert (latest_starts(heard) < 200).any()
+    assert (latest_starts(doubtful(heard)) == 200).all()
+    assert (latest_starts(features_of([(0,)] * 18 + [()] * 18)) == 144).all()  # too short
+    assert latest_starts(Features.silence(0)).shape == (0,)
