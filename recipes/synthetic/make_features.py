@@ -44,7 +44,6 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    database: str = "database.yml"
     protocol: str
     task: dict
     durations: list[Durations]
@@ -78,11 +77,12 @@ def draw_duration(rng: np.random.Generator, durations: list[dict]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "settings", type=Path, help="YAML: database, protocol, task, durations, seed"
-    )
+    parser.add_argument("settings", type=Path, help="YAML: protocol, task, durations, seed")
     parser.add_argument("data", type=Path, help="folder of database.yml, scripts and noise")
     parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "--database", type=Path, help="instead of DATA/database.yml: trim_voices.py"
+    )
     parser.add_argument("--hours", type=float, required=True)
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
@@ -101,7 +101,9 @@ def fill(arguments: argparse.Namespace) -> None:
     checked(whole(0, arguments.workers - 1), arguments.worker, "--worker", exact=True)
     settings = load_settings(arguments.settings)
     key = shard_key(settings)
-    load_database(arguments.data / settings.get("database", "database.yml"))
+    if arguments.database is not None:  # other references of the same voices
+        key = shard_key({**settings, "database": arguments.database.read_text(encoding="utf-8")})
+    load_database(arguments.database or arguments.data / "database.yml")
     task = make_task(settings, arguments.data)
     encoder = FeatureEncoder()
 

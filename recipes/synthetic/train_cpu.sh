@@ -18,17 +18,21 @@ export PYANNOTE_METRICS_ENABLED=0 OMP_NUM_THREADS=1
 # glibc's own memory, not given back after every step: page faults took a third of the time.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=16000000000 MALLOC_TOP_PAD_=268435456 MALLOC_ARENA_MAX=2
 
+# Noise that the voices' references take for speech: pauses would be taught to be none.
+[ -f "$run/voices/database.yml" ] || "$python" "$here/trim_voices.py" "$data/database.yml" \
+    Voices.SpeakerDiarization.Voices "$run/voices"
+
 workers=()
 for ((worker = 0; worker < processes; worker++)); do
     "$python" "$here/make_features.py" "$here/features.yaml" "$data" "$run/features" \
-        --hours "$hours" --worker "$worker" --workers "$processes" &
+        --database "$run/voices/database.yml" --hours "$hours" --worker "$worker" --workers "$processes" &
     workers+=($!)
 done
 for worker in "${workers[@]}"; do wait "$worker"; done
 
 # 16 windows a step, whoever learns from them. Factors of cosines and of evidence are few and far
 # from where they end: they learn twenty times as fast.
-"$python" -m pyannote_drz.cli.train registry="$data/database.yml" \
+"$python" -m pyannote_drz.cli.train registry="$run/voices/database.yml" \
     protocol=Voices.SpeakerDiarization.Voices \
     task=SyntheticPix2SeqDiarization task.features="$run/features" \
     task.scripts="$data/ami/only_words/rttms/train" task.fitted_ratio=0.2 \

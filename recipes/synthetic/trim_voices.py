@@ -1,7 +1,7 @@
 """Take out of voices what PyanNet hears nobody in: noise that energy takes for speech.
 
     python recipes/synthetic/trim_voices.py DATABASE.yml Voices.SpeakerDiarization.Voices trimmed
-    # now settings of make_features.py may say: database: /…/trimmed/database.yml
+    python recipes/synthetic/make_features.py … --database trimmed/database.yml
 
 Simulated turns last as long as their voices say. Where a voice is silent while its reference says
 that it speaks, a model learns that what sounds like a pause may be speech: in simulated
