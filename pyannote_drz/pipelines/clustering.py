@@ -145,8 +145,12 @@ def cluster(
         for b in clusters[np.argsort(seconds[clusters], kind="stable")]:
             if seconds[b] >= little or left <= min_speakers:
                 break
-            # Not somebody who is heard in the same chunk, by the model's own word.
+            # Not somebody who is heard in the same chunk, by the model's own word; but where all
+            # others are, it must be one of them. (Staying a speaker: meetings 12.2 % DER and 50 %
+            # counted right instead of 11.7 and 83, RealDev 16.3 and 40 instead of 16.1 and 60.)
             row = np.where(present @ present[b] > 0, -np.inf, alike[b])
+            if np.isneginf(row).all():
+                row = alike[b]
             a = int(row.argmax())
             if not np.isneginf(row[a]):
                 join(a, int(b))

@@ -57,6 +57,16 @@ def test_two_of_a_chunk_are_two_unless_they_are_one_for_sure():
     assert (number(70, 0, 1), number(20, 0, 0)) == (2, 1)
 
 
+def test_strays_are_one_of_those_they_were_heard_beside():
+    """Half a second in a minute, in a chunk in which all others are heard, is nobody new."""
+    long = of_degrees(0, 90, 0, 90, seconds=15.0)
+    embeddings = np.concatenate([long, of_degrees(50, seconds=0.5)])
+    labels = cluster(embeddings, np.array([0, 0, 1, 1, 1]), 0.9).tolist()
+    assert labels == [0, 1, 0, 1, 1]
+    alone = cluster(embeddings, np.zeros(5, dtype=int), 0.9).tolist()
+    assert len(set(alone)) == 5  # within one chunk, the model has the word
+
+
 def test_whoever_is_heard_least_goes_first():
     """Three may be two: not the two who speak for long, though they are more alike."""
     embeddings = of_degrees(0, 70, 150)  # cosines 0.34, 0.17, -0.87
