@@ -28,8 +28,8 @@ from .stitching import Turn
 CONTEXT_WEIGHT = 0.3
 # s heard alone in a chunk, under which nobody is a newcomer if anybody is known.
 NEWCOMER_S = 1.5
-# Of a cosine: the seconds of a chunk are less like their speaker than minutes of a file are, so that
-# the threshold of clustering is too high by that. Streams of three SimDev meetings: 22.2 % DER with 0,
+# Of a cosine: the seconds of a chunk are less like their speaker than minutes of a file are, so the
+# threshold of clustering is too high by that. Streams of three SimDev meetings: 22.2 % DER with 0,
 # 18.4 like this; RealDev and AMI excerpts the same.
 LESS_ALIKE = 0.05
 # s heard of two speakers, under which they are not taken for one.
