@@ -6,11 +6,11 @@ has to be somebody's. In between, the model decides.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..models.encoders import Features
+from ..models.encoders.segmentation import runs
 from ..prompting import POSITION_S
 from .stitching import Turn
 
@@ -24,17 +24,10 @@ PAUSE_S, PAUSE_PROBABILITY = 0.5, 0.9
 SPEECH_S, SPEECH_PROBABILITY, LATE_S = 1.5, 0.9, 0.5
 
 
-def runs(of: Tensor, least: int) -> list[tuple[int, int]]:
-    """Where a (bins,) Tensor of bool is true for that long: (first, stop)."""
-    flags = np.concatenate([[0], of.cpu().numpy().astype(np.int8), [0]])
-    change = np.flatnonzero(np.diff(flags)).reshape(-1, 2)
-    return [(first, stop) for first, stop in change.tolist() if stop - first >= least]
-
-
 def _nobody(features: Features) -> tuple[Tensor, float]:
-    """Probability that nobody speaks, (bins,), and seconds of a bin."""
+    """Probability that nobody speaks, (bins,) on the CPU, and seconds of a bin."""
     bins_per_position = features.probabilities.shape[-2]
-    return features.probabilities[..., 0].float().flatten(), POSITION_S / bins_per_position
+    return features.probabilities[..., 0].float().flatten().cpu(), POSITION_S / bins_per_position
 
 
 def without_pauses(turns: list[Turn], features: Features) -> list[Turn]:

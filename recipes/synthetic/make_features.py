@@ -100,10 +100,11 @@ def fill(arguments: argparse.Namespace) -> None:
     checked(whole(1, 10_000), arguments.workers, "--workers", exact=True)
     checked(whole(0, arguments.workers - 1), arguments.worker, "--worker", exact=True)
     settings = load_settings(arguments.settings)
-    key = shard_key(settings)
-    if arguments.database is not None:  # other references of the same voices
-        key = shard_key({**settings, "database": arguments.database.read_text(encoding="utf-8")})
     load_database(arguments.database or arguments.data / "database.yml")
+    description = dict(settings)
+    if arguments.database is not None:  # other references of the same voices
+        description["database"] = arguments.database.read_text(encoding="utf-8")
+    key = shard_key(description)
     task = make_task(settings, arguments.data)
     encoder = FeatureEncoder()
 

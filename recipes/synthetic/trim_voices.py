@@ -19,16 +19,15 @@ import numpy as np
 import torch
 import yaml
 from pyannote.core import Annotation, Segment, Timeline
-from pyannote.database import FileFinder, registry
 
-from pyannote_drz.cli.protocols import load_database
+from pyannote_drz.cli.protocols import get_protocol, load_database
 from pyannote_drz.io.audio import Audio
-from pyannote_drz.io.drafts import draft_of
 from pyannote_drz.io.errors import one_line
 from pyannote_drz.models.encoders import FeatureEncoder
 from pyannote_drz.models.encoders.features import BIN_SAMPLES, SAMPLE_RATE, TAIL_SAMPLES
 from pyannote_drz.models.encoders.level import Level
-from pyannote_drz.models.encoders.segmentation import at_bins
+from pyannote_drz.models.encoders.segmentation import at_bins, runs
+from pyannote_drz.simulation.writing.encoding import write_text
 
 BLOCK = 30 * SAMPLE_RATE  # PyanNet learnt from 10 s, and hears 30 s as well
 BIN_S = BIN_SAMPLES / SAMPLE_RATE  # 20 ms
@@ -51,11 +50,8 @@ def nobody(encoder: FeatureEncoder, waveform: torch.Tensor) -> np.ndarray:
 
 def trim(annotation: Annotation, silent: np.ndarray) -> Annotation:
     """Turns without the pauses that are heard in them."""
-    change = np.flatnonzero(np.diff(np.concatenate([[0], silent.astype(np.int8), [0]])))
     pauses = Timeline(
-        Segment(first * BIN_S, stop * BIN_S)
-        for first, stop in zip(change[::2], change[1::2], strict=True)
-        if (stop - first) * BIN_S >= PAUSE_S
+        Segment(first * BIN_S, stop * BIN_S) for first, stop in runs(silent, round(PAUSE_S / BIN_S))
     )
     trimmed = Annotation(uri=annotation.uri)
     for turn, track, speaker in annotation.itertracks(yield_label=True):
@@ -81,7 +77,7 @@ def main() -> None:
 def write(database: Path, name: str, out: Path) -> None:
     """Write trimmed references of all subsets, and the database.yml that finds them."""
     load_database(database)
-    protocol = registry.get_protocol(name, preprocessors={"audio": FileFinder(registry)})
+    protocol = get_protocol(name)
     encoder, audio = FeatureEncoder(), Audio(sample_rate=SAMPLE_RATE, mono="downmix")
     out.mkdir(parents=True, exist_ok=True)
     paths: dict[str, str] = {}
@@ -104,13 +100,15 @@ def write(database: Path, name: str, out: Path) -> None:
             uem.append(file["annotated"].to_uem())
         if not uris:
             continue
-        kinds = {"uri": ("lst", "\n".join(uris) + "\n"), "annotation": ("rttm", "".join(rttm))}
-        kinds["annotated"] = ("uem", "".join(uem))
+        kinds = {
+            "uri": ("lst", "".join(f"{uri}\n" for uri in uris)),
+            "annotation": ("rttm", "".join(rttm)),
+            "annotated": ("uem", "".join(uem)),
+        }
         described[subset] = {}
         for key, (extension, text) in kinds.items():
             described[subset][key] = f"{subset}.{extension}"
-            with draft_of(out / f"{subset}.{extension}") as part:
-                Path(part).write_text(text)
+            write_text(out / f"{subset}.{extension}", text)
         print(f"{subset}: {len(uris)} files, {before_s:.0f} s of speech, {after_s:.0f} s left")
     group, _, rest = name.partition(".")
     task, _, variant = rest.partition(".")
@@ -120,8 +118,7 @@ def write(database: Path, name: str, out: Path) -> None:
         "Databases": {group: [f"{folder}/{{uri}}{extension}" for folder in folders]},
         "Protocols": {group: {task: {variant: described}}},
     }
-    with draft_of(out / "database.yml") as part:
-        Path(part).write_text(yaml.safe_dump(content, sort_keys=False))
+    write_text(out / "database.yml", yaml.safe_dump(content, sort_keys=False))
 
 
 if __name__ == "__main__":

@@ -364,6 +364,9 @@ def test_somebody_without_prompt_is_recognized_at_the_seam(pipeline, monkeypatch
     script(pipeline, monkeypatch, conversation)
     diarization = pipeline(counting(12)).speaker_diarization
     assert [turn[:2] for turn in turns_of(diarization)] == [(0.0, 9.5), (6.2, 9.0)]
+    # In a stream, who is never alone is nobody new (`tracking.NEWCOMER_S`).
+    told = pipeline(counting(12), online=True).speaker_diarization
+    assert [turn[:2] for turn in turns_of(told)] == [(0.0, 9.5)]
 
 
 # ---- speakers known by name -------------------------------------------------------------------

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyannote_drz.models.encoders import Features
+from pyannote_drz.models.encoders.segmentation import runs
 from pyannote_drz.pipelines.stitching import Turn
-from pyannote_drz.pipelines.witness import latest_starts, runs, without_pauses
+from pyannote_drz.pipelines.witness import latest_starts, without_pauses
 
 from .speech import features_of
 

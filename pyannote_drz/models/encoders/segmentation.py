@@ -73,6 +73,12 @@ def permuted(classes: Tensor, order: tuple[int, ...]) -> Tensor:
     return classes[..., source]
 
 
+def runs(active: np.ndarray | Tensor, least: int = 1) -> list[tuple[int, int]]:
+    """Where (bins,) of bool, on the CPU, are true for at least that long: (first, stop)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], active, [0]]).astype(np.int8)))
+    return [(first, stop) for first, stop in edges.reshape(-1, 2).tolist() if stop - first >= least]
+
+
 def local_speakers(probabilities: Tensor, bin_s: float, min_gap_s: float = 0.5) -> Annotation:
     """PyanNet alone: its most probable classes, read as speakers; a baseline.
 
@@ -88,7 +94,6 @@ def local_speakers(probabilities: Tensor, bin_s: float, min_gap_s: float = 0.5) 
     annotation = Annotation()
     for local in range(NUM_LOCAL):
         active = np.isin(best, [c for c, members in enumerate(CLASSES) if local in members])
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], active, [0]]).astype(np.int8)))
-        for start, end in edges.reshape(-1, 2).tolist():
+        for start, end in runs(active):
             annotation[Segment(start * bin_s, end * bin_s), local] = local
     return annotation.support(min_gap_s)
