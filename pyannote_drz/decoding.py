@@ -141,8 +141,7 @@ def decode(
     given : sequence of sequence of int, optional
         What every chunk begins with: whole triplets, those of its prompts.
     latest : (batch, bins) Tensor of int, optional
-        After turns that reach up to a bin, the last bin at which the next one may start; the number
-        of bins where none needs to. See `latest_starts`.
+        By when the next turn has to start, see `Grammar` and `witness.latest_starts`.
 
     Returns
     -------
@@ -167,28 +166,20 @@ def decode(
         batch,
         num_bins=torch.tensor(min(num_bins, vocabulary.num_bins)),
         max_speakers=max_speakers,
+        latest=latest,
         device=device,
     )
     cache = Cache(memory, 1 + vocabulary.max_tokens)
     tokens = torch.full((batch, vocabulary.max_tokens), vocabulary.pad, device=device)
     probabilities = torch.ones(batch, vocabulary.max_tokens, device=device)
-    reached = torch.zeros(batch, dtype=torch.long, device=device)  # bins that turns have told
-    bins = torch.arange(vocabulary.num_bins, device=device)
     rows = torch.arange(batch, device=device)  # chunks that are still being written
 
     for step in range(vocabulary.max_tokens):
         logits = model.write(tokens[rows, :step], memory, cache, first=step)[:, -1].float()
         logits = logits + newcomer_bias * grammar.newcomer
         allowed = grammar.mask()
-        if latest is not None and step % 3 == 0:  # what comes is a start, or eos
-            by = latest[rows, reached[rows], None].masked_fill(
-                step < num_given[rows, None], len(bins)
-            )
-            in_time = allowed.clone()
-            in_time[:, vocabulary.times] &= bins <= by
-            in_time[:, vocabulary.eos] &= by[:, 0] >= latest.shape[1]
-            # Where there is no room for another turn, the grammar has the last word.
-            allowed = torch.where(in_time.any(1, keepdim=True), in_time, allowed)
+        is_given = step < num_given[rows]
+        allowed = torch.where(is_given[:, None], allowed, grammar.in_time(allowed))
         probability = logits.masked_fill(~allowed, -torch.inf).softmax(-1)
         near = with_neighbours(probability, vocabulary)
         if temperature > 0:
@@ -197,13 +188,10 @@ def decode(
         else:
             token = most_probable(probability, near, vocabulary)
         if step < first.shape[1]:
-            token = torch.where(step < num_given[rows], first[rows, step], token)
+            token = torch.where(is_given, first[rows, step], token)
             if not allowed.gather(1, token[:, None]).all():
                 raise ValueError(f"what is given breaks the grammar at token {step}: {given}.")
         tokens[rows, step] = token
-        if latest is not None and step % 3 == 1:
-            ends = (token - vocabulary.first_time).clamp(0, latest.shape[1] - 1)
-            reached[rows] = reached[rows].maximum(ends)
         probabilities[rows, step] = near.gather(1, token[:, None])[:, 0]
         grammar.advance(token)
         if grammar.over:

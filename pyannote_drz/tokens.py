@@ -272,10 +272,11 @@ class Vocabulary:
         batch_size: int = 1,
         num_bins: Tensor | None = None,
         max_speakers: Tensor | None = None,
+        latest: Tensor | None = None,
         device: torch.device | str = "cpu",
     ) -> Grammar:
         """Grammar of a batch of sequences about to be written. See `Grammar`."""
-        return Grammar(self, batch_size, num_bins, max_speakers, device)
+        return Grammar(self, batch_size, num_bins, max_speakers, latest, device)
 
 
 class Grammar:
@@ -296,6 +297,9 @@ class Grammar:
         Time bins of each chunk, where it is shorter than the vocabulary's duration.
     max_speakers : (batch,) Tensor, optional
         Letters that may be used, prompted ones included.
+    latest : (batch, bins) Tensor of int, optional
+        After turns that reach up to a bin, the last bin at which the next one may start; the number
+        of bins where none needs to, and only there may the sequence end.
     device : torch.device
 
     Examples
@@ -307,7 +311,9 @@ class Grammar:
 
     START, END, SPEAKER, ENDED = range(4)
 
-    def __init__(self, vocabulary, batch_size, num_bins=None, max_speakers=None, device="cpu"):
+    def __init__(
+        self, vocabulary, batch_size, num_bins=None, max_speakers=None, latest=None, device="cpu"
+    ):
         self.vocabulary = v = vocabulary
 
         def per_row(value, default):
@@ -331,6 +337,8 @@ class Grammar:
         self.num_triplets = per_row(None, 0)
         self.start, self.end = per_row(None, 0), per_row(None, 0)  # bins being written
         self.previous = per_row(None, 0), per_row(None, 0), per_row(None, -1)  # triplet before
+        self.latest = latest
+        self.reached = per_row(None, 0)  # last bin that a turn ends at
 
     def mask(self) -> Tensor:
         """Tokens that may come next.
@@ -378,6 +386,19 @@ class Grammar:
         allowed[:, v.eos] = self.phase == self.START
         return allowed
 
+    def in_time(self, allowed: Tensor) -> Tensor:
+        """Of what `mask` allows, what leaves out no speech that has to be somebody's."""
+        if self.latest is None:
+            return allowed
+        v, num_bins = self.vocabulary, self.latest.shape[1]
+        by = self.latest.gather(1, self.reached.clamp(max=num_bins - 1)[:, None])  # (batch, 1)
+        in_time = allowed.clone()
+        in_time[:, v.times] &= self.ids[: v.num_bins] <= by
+        in_time[:, v.eos] &= by[:, 0] >= num_bins
+        # Where there is no room for another turn, the rest of the grammar has the last word.
+        required = (self.phase == self.START) & in_time.any(1)
+        return torch.where(required[:, None], in_time, allowed)
+
     @property
     def newcomer(self) -> Tensor:
         """The letter that nobody has yet, (batch, vocabulary) bool; none where all are used."""
@@ -393,6 +414,7 @@ class Grammar:
 
         self.start = torch.where(starts, bins, self.start)
         self.end = torch.where(ends, bins, self.end)
+        self.reached = torch.where(ends, self.reached.maximum(bins), self.reached)
         self.num_used = torch.where(speaks, self.num_used.maximum(speaker + 1), self.num_used)
         self.num_triplets = self.num_triplets + speaks
         now = (self.start, self.end, speaker)
@@ -415,6 +437,9 @@ class Grammar:
         """Go on with these rows of the batch alone."""
         for name in (
             "last_bin", "num_letters", "num_used", "phase", "num_triplets", "start", "end",
+            "reached",
         ):  # fmt: skip
             setattr(self, name, getattr(self, name)[rows])
+        if self.latest is not None:
+            self.latest = self.latest[rows]
         self.previous = tuple(one[rows] for one in self.previous)

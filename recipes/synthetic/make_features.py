@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from pyannote.database import FileFinder, registry
 from pydantic import BaseModel, ConfigDict
 
-from pyannote_drz.cli.protocols import load_database
+from pyannote_drz.cli.protocols import get_protocol, load_database
 from pyannote_drz.io.checked import Share, checked, number, span, whole
 from pyannote_drz.io.errors import InputError, one_line
 from pyannote_drz.models.encoders import FeatureEncoder, Features
@@ -124,8 +123,7 @@ def fill(arguments: argparse.Namespace) -> None:
 
 def make_task(settings: dict, data: Path) -> SyntheticPix2SeqDiarization:
     """Task of the settings, set up; of a database that is loaded."""
-    finder = {"audio": FileFinder(registry)}
-    protocol = registry.get_protocol(settings["protocol"], preprocessors=finder)
+    protocol = get_protocol(settings["protocol"])
     options = dict(settings["task"])
     for name in ("scripts", "noise"):
         if name in options:
