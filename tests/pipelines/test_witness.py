@@ -6,9 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyannote_drz.models.encoders import Features
-from pyannote_drz.models.encoders.segmentation import runs
+from pyannote_drz.models.encoders.segmentation import CLASSES, NUM_CLASSES, runs
 from pyannote_drz.pipelines.stitching import Turn
-from pyannote_drz.pipelines.witness import latest_starts, without_pauses
+from pyannote_drz.pipelines.witness import (
+    latest_starts,
+    without_false_overlap,
+    without_pauses,
+)
 
 from .speech import features_of
 
@@ -17,6 +21,13 @@ BIN_S = 0.02
 
 def turn(start: float, end: float, speaker: int) -> Turn:
     return Turn(start, end, speaker, 0.5)
+
+
+def heard_locally(local: list[tuple[int, ...]]) -> Features:
+    """Features of positions, given which of PyanNet's local speakers are active in each."""
+    classes = torch.tensor([CLASSES.index(speakers) for speakers in local])
+    probabilities = torch.nn.functional.one_hot(classes, NUM_CLASSES).float()
+    return features_of(local)._replace(probabilities=probabilities[:, None].repeat(1, 4, 1))
 
 
 def doubtful(features: Features) -> Features:
@@ -66,6 +77,56 @@ def test_pauses_are_all_that_goes(silent, first, length):
     for begin, end in runs(flags, 25):
         expected[begin:end] = False
     assert torch.equal(bins, expected)
+
+
+# ---- overlap ------------------------------------------------------------------------------------
+
+
+def test_where_one_person_speaks_whoever_is_heard_there_stays():
+    heard = heard_locally([(0,)] * 10 + [(0, 1)] * 5 + [(1,)] * 10)
+    turns = [turn(0.0, 1.6, 0), turn(0.4, 2.0, 1)]  # of 0.8 to 1.2 s it is not that sure
+    assert without_false_overlap(turns, heard) == [turn(0.0, 1.2, 0), turn(0.8, 2.0, 1)]
+    assert without_false_overlap(turns[:1], heard) == turns[:1]
+    assert without_false_overlap([], heard) == []
+
+
+def test_three_at_once_and_blips_are_left():
+    heard = heard_locally([(0,)] * 10 + [(0, 1)] * 10 + [(0,)] * 3)
+    three = [turn(0.0, 1.6, 0), turn(0.2, 1.6, 1), turn(0.2, 1.6, 2)]
+    assert without_false_overlap(three, heard) == three
+    late = [turn(0.0, 1.84, 0), turn(0.8, 1.84, 1)]  # 0.24 s too long
+    assert without_false_overlap(late, heard) == late
+
+
+@given(
+    st.lists(st.sampled_from([(), (0,), (1,), (2,), (0, 1), (1, 2)]), min_size=1, max_size=40),
+    st.lists(
+        st.tuples(st.integers(0, 150), st.integers(1, 80), st.integers(0, 2)),
+        min_size=1,
+        max_size=6,
+    ),
+)
+def test_only_second_speakers_go_and_everybody_is_still_told(locals_, spans):
+    heard = heard_locally(locals_)
+    num_bins = 4 * len(locals_)
+    spans = [(a, min(a + length, num_bins), who) for a, length, who in spans if a < num_bins]
+    turns = sorted(turn(a * BIN_S, b * BIN_S, who) for a, b, who in spans)
+
+    def told(some: list[Turn]) -> torch.Tensor:
+        bins = torch.zeros(3, num_bins, dtype=torch.bool)
+        for one in some:
+            bins[one.speaker, round(one.start / BIN_S) : round(one.end / BIN_S)] = True
+        return bins
+
+    before, after = told(turns), told(without_false_overlap(turns, heard))
+    assert not (after & ~before).any()
+    gone = before.sum(0) != after.sum(0)
+    single = torch.tensor([len(one) == 1 for one in locals_]).repeat_interleave(4)
+    assert (before.sum(0)[gone] == 2).all() and (after.sum(0)[gone] == 1).all()
+    assert single[gone].all()
+    for first, stop in runs(single & (before.sum(0) == 2), 15):
+        assert gone[first:stop].all()
+    assert without_false_overlap(turns, doubtful(heard)) == turns
 
 
 # ---- speech -------------------------------------------------------------------------------------
