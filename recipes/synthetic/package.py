@@ -1,7 +1,10 @@
-"""Make a pipeline folder of a checkpoint, or of the average of several of one run.
+"""Make a pipeline folder of a checkpoint, or of the average of several of one origin.
 
 python recipes/synthetic/package.py runs/cpu/long/last.ckpt FOLDER --context 2
 python recipes/synthetic/package.py runs/cpu/long/last.ckpt FOLDER --average runs/cpu/long/best.ckpt
+python recipes/synthetic/package.py runs/F/last.ckpt FOLDER --average pyannote_drz/pretrained
+
+What is listed several times weighs as much more.
 """
 
 from dataclasses import replace
@@ -13,7 +16,7 @@ import typer
 
 from pyannote_drz.pipelines.packaging import save_pretrained
 from pyannote_drz.pipelines.pix2seq import DEFAULTS
-from pyannote_drz.storage.pickled import load_checkpoint
+from pyannote_drz.storage.sources import model_of
 
 
 def main(
@@ -31,11 +34,12 @@ def main(
     ] = DEFAULTS["clustering_threshold"],
     num_passes: Annotated[int, typer.Option(help="2: once more, prompted with what was found")] = 1,
     average: Annotated[
-        list[Path] | None, typer.Option(help="average with the weights of these, too")
+        list[Path] | None,
+        typer.Option(help="average with these, too: checkpoints, or packaged models' folders"),
     ] = None,
 ):
     # Without the memory of training voices, which no pipeline needs.
-    model, *others = (load_checkpoint(path) for path in (checkpoint, *(average or [])))
+    model, *others = (model_of(path) for path in (checkpoint, *(average or [])))
     with torch.no_grad():
         for name, weight in model.named_parameters():
             for other in others:
