@@ -16,8 +16,9 @@ export PYANNOTE_METRICS_ENABLED ?= 0
 demo: $(INSTALLED)
 	$(PY) -m pyannote_drz.demo
 
+# A process for each core, of one thread (tests/conftest.py).
 test: $(INSTALLED)
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # For an edit loop: under a minute.
 check: $(INSTALLED)

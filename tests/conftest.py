@@ -3,6 +3,8 @@
 import os
 
 os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # before pyannote.audio is imported: nothing is sent
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: before torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 
