@@ -388,7 +388,8 @@ class Grammar:
 
     def in_time(self, allowed: Tensor) -> Tensor:
         """Of what `mask` allows, what leaves out no speech that has to be somebody's."""
-        if self.latest is None:
+        starts = self.phase == self.START
+        if self.latest is None or not starts.any():  # two tokens of three are no starts
             return allowed
         v, num_bins = self.vocabulary, self.latest.shape[1]
         by = self.latest.gather(1, self.reached.clamp(max=num_bins - 1)[:, None])  # (batch, 1)
@@ -396,8 +397,7 @@ class Grammar:
         in_time[:, v.times] &= self.ids[: v.num_bins] <= by
         in_time[:, v.eos] &= by[:, 0] >= num_bins
         # Where there is no room for another turn, the rest of the grammar has the last word.
-        required = (self.phase == self.START) & in_time.any(1)
-        return torch.where(required[:, None], in_time, allowed)
+        return torch.where((starts & in_time.any(1))[:, None], in_time, allowed)
 
     @property
     def newcomer(self) -> Tensor:
