@@ -11,7 +11,7 @@ Frame-wise embeddings: Cord-Landwehr et al. 2023 (arXiv 2306.00625), Palka et al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import groupby, permutations
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from ..parallel import mapped
 from .campplus import EMBEDDING_DIM, SAMPLE_RATE, CAMPPlus
 from .level import Level
-from .segmentation import NUM_CLASSES, NUM_LOCAL, activities, at_bins, permuted, segmentation_3
+from .segmentation import NUM_CLASSES, at_bins, best_order, hear, permuted, segmentation_3
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -135,29 +135,35 @@ class FeatureEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> Features:
         """Encode (batch, samples) waveforms at 16 kHz, each as a whole."""
-        rows = ROWS if waveforms.device.type == "cpu" else len(waveforms)
-        parts = [self._encode(part) for part in waveforms.split(max(rows, 1))]
-        return Features(*(torch.cat(tensors) for tensors in zip(*parts)))
-
-    def _encode(self, waveforms: Tensor) -> Features:
-        device = waveforms.device
         num_positions = -(-waveforms.shape[-1] // POSITION_SAMPLES)
-        num_bins = BINS_PER_POSITION * num_positions
         missing = num_positions * POSITION_SAMPLES - waveforms.shape[-1]
+        waveforms = F.pad(waveforms.float(), (0, missing + TAIL_SAMPLES))
+        # An LSTM takes half the time for each of four rows as for one alone; CAM++ does not.
+        rows = ROWS if waveforms.device.type == "cpu" else max(len(waveforms), 1)
+        probabilities = [self._segment(part, num_positions) for part in waveforms.split(2 * rows)]
+        embeddings = [self._embed(part, num_positions) for part in waveforms.split(rows)]
+        return Features(torch.cat(probabilities), *(torch.cat(x) for x in zip(*embeddings)))
+
+    def _segment(self, waveforms: Tensor, num_positions: int) -> Tensor:
+        """(batch, positions, 4, 7): probabilities of PyanNet's classes."""
+        precision = torch.bfloat16 if has_fast_bfloat16(waveforms.device) else torch.float32
+        with torch.autocast(waveforms.device.type, enabled=False):
+            frames = hear(self.segmentation, waveforms, precision)
+            bins = at_bins(frames, BINS_PER_POSITION * num_positions, BIN_SAMPLES)
+        return bins.unflatten(1, (num_positions, BINS_PER_POSITION))
+
+    def _embed(self, waveforms: Tensor, num_positions: int) -> tuple[Tensor, Tensor]:
+        """Embeddings over 0.5 and 1.5 s, (batch, positions, 192)."""
+        device, num_bins = waveforms.device, BINS_PER_POSITION * num_positions
         with torch.autocast(device.type, enabled=False):
-            waveforms = F.pad(waveforms.float(), (0, missing + TAIL_SAMPLES))
-            log_probabilities = self.segmentation(waveforms[:, None])
-            log_probabilities = at_bins(log_probabilities, num_bins, BIN_SAMPLES)
             log_mel = self.campplus.fbank(waveforms)
         with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
             frames = self.campplus.frames(log_mel)
         with torch.autocast(device.type, enabled=False):
             frames = frames.float()[..., :num_bins]
-            short, long = (self._embeddings(frames, width) for width in (SHORT_BINS, LONG_BINS))
-        probabilities = log_probabilities.exp().unflatten(1, (num_positions, BINS_PER_POSITION))
-        return Features(probabilities, short, long)
+            return self._mean(frames, SHORT_BINS), self._mean(frames, LONG_BINS)
 
-    def _embeddings(self, frames: Tensor, width: int) -> Tensor:
+    def _mean(self, frames: Tensor, width: int) -> Tensor:
         """(batch, 512, bins) -> (batch, positions, 192), over `width` bins around each position."""
 
         def mean(x: Tensor) -> Tensor:
@@ -274,7 +280,8 @@ class LocalSpeakers:
             late = max(self.first - first, 0)
             if length > late:
                 ours, theirs = heard.part(late, length), known.part(0, length - late)
-                heard = heard.permuted(best_order(ours, theirs))
+                classes = (x.probabilities.flatten(0, 1) for x in (ours, theirs))
+                heard = heard.permuted(best_order(*classes))
         self.before, self.first = heard, first
         return heard
 
@@ -317,15 +324,6 @@ class Blocks:
         samples = self.level.of(samples.to(next(self.encoder.parameters()).device))
         heard = Features(*(tensor[0].to(waveform.device) for tensor in self.encoder(samples[None])))
         return self.speakers.follow(heard, first).part(start - first, stop - first)
-
-
-def best_order(features: Features, reference: Features) -> tuple[int, ...]:
-    """How local speakers of `features` are called in `reference`, of the same positions."""
-    ours = activities(features.probabilities).flatten(0, 1)  # (bins, 3)
-    theirs = activities(reference.probabilities).flatten(0, 1)
-    together = (ours.T @ theirs).tolist()  # (3, 3)
-    orders = permutations(range(NUM_LOCAL))
-    return max(orders, key=lambda order: sum(together[k][to] for k, to in enumerate(order)))
 
 
 def _keep_its_own(encoder: FeatureEncoder, state_dict: dict, prefix: str, *_) -> None:
