@@ -37,8 +37,8 @@ from ..storage.sources import ModelSource, model_of
 from ..tokens import MERGE_GAP
 from .batches import Job, run
 from .chunks import ChunkRequest, ChunkResult, decode_chunks
-from .enrollment import enroll, identify
-from .offline import Settings, diarize
+from .enrollment import call_by_name, enroll
+from .offline import Diarization, Settings, diarize
 from .online import Stream, check_step
 from .output import Pix2SeqOutput, make_output
 from .stitching import Turn, clip
@@ -551,8 +551,11 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         turns = clip(turns, 0.0, len(waveform) / rate)  # the last position may end later
         shortest = max(self.min_duration_on, self.model.vocabulary.resolution)
         turns = [turn for turn in turns if turn.end - turn.start > shortest - 1e-6]
+        told, known, scores = call_by_name(
+            Diarization(turns, speakers), enrolled, features, waveform, fewest
+        )
+        turns, speakers = told
         hook("turns", turns)
-        known, scores = identify(speakers, enrolled)
         names = self._names(turns, known, {one.name for one in enrolled})
         return make_output(turns, speakers, names, file["uri"], rate, scores)
 

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from pyannote_drz.pipelines.enrollment import ACCEPT, Enrolled, identify, probabilities_of
+from pyannote_drz.pipelines.enrollment import (
+    ACCEPT,
+    Enrolled,
+    identify,
+    probabilities_of,
+    same_name,
+)
 from pyannote_drz.pipelines.prompts import Speaker
 
 
@@ -30,6 +36,25 @@ def test_the_same_are_named_and_strangers_keep_numbers():
 def test_a_name_is_given_once_and_to_the_likeliest():
     names, _ = identify(speakers(20, 5), [Enrolled("Ann", of(0))])
     assert names == {1: "Ann"}
+
+
+def test_two_speakers_who_sound_like_one_name_have_it():
+    """Clustering has told them apart; others are as unlike them as they are unlike the name."""
+    ann = [Enrolled("Ann", of(0))]
+    heard = speakers(5, 25, 140, 160)
+    names, _ = identify(heard, ann)
+    assert names == {0: "Ann"}
+    assert same_name(heard, ann, names) == {1: 0}
+    assert same_name(heard, ann, {}) == {}
+
+
+def test_a_recording_that_is_like_everybody_joins_nobody_else():
+    """A telephone, say: all of a file are like it, and what is theirs alone is not."""
+    heard = speakers(-30, 0, 30)
+    known = [Enrolled("Ann", of(-28))]
+    names, scores = identify(heard, known)
+    assert names == {0: "Ann"} and scores[1]["Ann"] > ACCEPT
+    assert same_name(heard, known, names) == {}
 
 
 def test_more_alike_is_more_probable():

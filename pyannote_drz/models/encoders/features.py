@@ -34,7 +34,7 @@ POSITION_SAMPLES = BINS_PER_POSITION * BIN_SAMPLES  # 80 ms
 SHORT_BINS, LONG_BINS = 25, 75  # 0.5 and 1.5 s (DESIGN.md, section 3)
 # Samples after the last position: the windows of its frames reach that far.
 TAIL_SAMPLES = 400 + 3 * BIN_SAMPLES
-ROWS = 2  # encoded at once on a CPU: more do not fit its caches (DESIGN.md, section 6)
+ROWS = 2  # that CAM++ hears at once on a CPU: more do not fit its caches (DESIGN.md, section 6)
 
 # s; as long as the chunks that the transformer learns from, and what both encoders hear beyond
 # either end of what is kept. PyanNet learnt from chunks of 10 s.
@@ -135,14 +135,19 @@ class FeatureEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> Features:
         """Encode (batch, samples) waveforms at 16 kHz, each as a whole."""
+        # PyanNet's LSTM takes half the time for each of four rows as for one alone.
+        rows = 2 * ROWS if waveforms.device.type == "cpu" else len(waveforms)
+        parts = [self._encode(part) for part in waveforms.split(max(rows, 1))]
+        return Features(*(torch.cat(tensors) for tensors in zip(*parts)))
+
+    def _encode(self, waveforms: Tensor) -> Features:
         num_positions = -(-waveforms.shape[-1] // POSITION_SAMPLES)
         missing = num_positions * POSITION_SAMPLES - waveforms.shape[-1]
         waveforms = F.pad(waveforms.float(), (0, missing + TAIL_SAMPLES))
-        # An LSTM takes half the time for each of four rows as for one alone; CAM++ does not.
-        rows = ROWS if waveforms.device.type == "cpu" else max(len(waveforms), 1)
-        probabilities = [self._segment(part, num_positions) for part in waveforms.split(2 * rows)]
+        rows = ROWS if waveforms.device.type == "cpu" else len(waveforms)
         embeddings = [self._embed(part, num_positions) for part in waveforms.split(rows)]
-        return Features(torch.cat(probabilities), *(torch.cat(x) for x in zip(*embeddings)))
+        short, long = (torch.cat(some) for some in zip(*embeddings))
+        return Features(self._segment(waveforms, num_positions), short, long)
 
     def _segment(self, waveforms: Tensor, num_positions: int) -> Tensor:
         """(batch, positions, 4, 7): probabilities of PyanNet's classes."""
