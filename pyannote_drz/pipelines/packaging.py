@@ -25,7 +25,8 @@ from ..io.checked import checked
 from ..io.errors import InputError, one_line
 from ..models.pix2seq import Pix2SeqDiarizer
 from ..storage.weights import DESCRIPTION, TENSORS, save_model
-from .pix2seq import DEFAULTS, Pix2SeqDiarization
+from .hyper_parameters import DEFAULTS
+from .pix2seq import Pix2SeqDiarization
 
 CONFIG = "config.yaml"
 MODEL = "diarizer"  # subfolder

@@ -3,8 +3,8 @@ import torch
 import yaml
 from pyannote.audio import Pipeline
 
+from pyannote_drz.pipelines.hyper_parameters import DEFAULTS
 from pyannote_drz.pipelines.packaging import load_pretrained, save_pretrained
-from pyannote_drz.pipelines.pix2seq import DEFAULTS
 
 PARAMS = {
     "threshold": 0.25,
