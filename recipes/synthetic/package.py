@@ -14,8 +14,8 @@ from typing import Annotated
 import torch
 import typer
 
+from pyannote_drz.pipelines.hyper_parameters import DEFAULTS
 from pyannote_drz.pipelines.packaging import save_pretrained
-from pyannote_drz.pipelines.pix2seq import DEFAULTS
 from pyannote_drz.storage.sources import model_of
 
 
