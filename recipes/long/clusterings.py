@@ -1,0 +1,234 @@
+r"""Clusterings of the same local speakers, compared: ours, pyannote.audio's, spectral, VBx.
+
+    python recipes/long/clusterings.py PIPELINE PROTOCOL … --registry database.yml \
+        --tune PROTOCOL --voices Voices.SpeakerDiarization.Voices
+
+Every file is encoded and written once; then its local speakers are clustered in each way, and all
+that follows is the same. Thresholds are chosen on the files of `--tune`. No collar, overlap scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+import typer
+from pyannote.audio.pipelines.clustering import AgglomerativeClustering
+from pyannote.audio.utils.vbx import cluster_vbx
+from pyannote.core import Annotation, Timeline
+from pyannote.metrics.diarization import DiarizationErrorRate
+from scipy.linalg import eigh
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+from torch import Tensor, zeros
+
+from pyannote_drz.cli.protocols import get_protocol, load_database
+from pyannote_drz.evaluation.evaluate import hardware, protocol_files
+from pyannote_drz.io.audio import Audio
+from pyannote_drz.models.encoders import FeatureEncoder, Features
+from pyannote_drz.pipelines import offline
+from pyannote_drz.pipelines.batches import run
+from pyannote_drz.pipelines.chunks import ChunkResult, embed
+from pyannote_drz.pipelines.clustering import cluster, unit
+from pyannote_drz.pipelines.output import annotate
+from pyannote_drz.pipelines.packaging import load_pretrained
+from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
+from pyannote_drz.pipelines.stitching import Turn
+
+MOST_SPEAKERS = 20
+# s; of which a voice's utterances are, for the PLDA, and of whom there are at least two.
+UTTERANCE_S = 3.0
+TRAINING_SPEAKERS = 400
+PLDA_DIM = 128  # as pyannote.audio's VBxClustering
+FA, FB = 0.07, 0.8  # as community-1's configuration
+
+
+class Written(NamedTuple):
+    """A file, whose chunks are written."""
+
+    uri: str
+    reference: Annotation
+    uem: Timeline
+    features: Features
+    waveform: Tensor
+    results: list[ChunkResult]
+
+
+# (embeddings, chunks, threshold, fewest, most speakers) -> labels, as `clustering.cluster`
+Clustering = Callable[[np.ndarray, np.ndarray, float, int, float], np.ndarray]
+
+
+def constrained(embeddings: np.ndarray, chunks: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Local speakers of one chunk are of different clusters, as those of pyannote.audio are."""
+    sums = np.stack([unit(embeddings[labels == k, :-1]).mean(0) for k in range(labels.max() + 1)])
+    alike = unit(embeddings[:, :-1]) @ unit(sums).T
+    again = alike.argmax(1)
+    for chunk in np.unique(chunks):
+        rows = np.flatnonzero(chunks == chunk)
+        taken, column = linear_sum_assignment(-alike[rows])
+        again[rows[taken]] = column
+    return np.unique(again, return_inverse=True)[1]
+
+
+def pyannotes(size: int) -> Clustering:
+    """pyannote.audio's agglomerative clustering by centroids, with clusters of at least `size`."""
+
+    def labels_of(embeddings, chunks, threshold, fewest, most):
+        clustering = AgglomerativeClustering(metric="cosine").instantiate(
+            {"threshold": threshold, "method": "centroid", "min_cluster_size": size}
+        )
+        units = unit(embeddings[:, :-1].astype(np.float64))
+        labels = clustering.cluster(units, fewest, min(most, len(units)), None).astype(int)
+        return constrained(embeddings, chunks, labels)
+
+    return labels_of
+
+
+def spectral(embeddings, chunks, threshold, fewest, most):
+    """Spectral clustering whose eigengap tells how many neighbours and how many speakers there are.
+
+    As of Park et al. 2020, "Auto-tuning spectral clustering for speaker diarization using
+    normalized maximum eigengap"; `threshold` is the largest share of all that are neighbours.
+    """
+    units = unit(embeddings[:, :-1].astype(np.float64))
+    order = np.argsort(-(units @ units.T), axis=1)
+    best = np.inf, 1, np.ones((len(units), 1))
+    for neighbours in range(1, max(int(threshold * len(units)), 1) + 1):
+        near = np.zeros((len(units), len(units)))
+        np.put_along_axis(near, order[:, :neighbours], 1.0, axis=1)
+        near = (near + near.T) / 2
+        values, vectors = eigh(np.diag(near.sum(1)) - near)
+        gaps = np.diff(values[: int(min(most, MOST_SPEAKERS)) + 1])[fewest - 1 :]
+        if len(gaps):
+            widest = gaps.max() / max(values[-1], 1e-9)
+            ratio = neighbours / len(units) / max(widest, 1e-9)
+            if ratio < best[0]:
+                best = ratio, fewest + int(gaps.argmax()), vectors
+    _, number, vectors = best
+    labels = KMeans(number, n_init=5, random_state=0).fit_predict(vectors[:, :number])
+    return constrained(embeddings, chunks, np.unique(labels, return_inverse=True)[1])
+
+
+def vbx(plda: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Clustering:
+    """VBx of pyannote.audio, whose threshold is that of the clusters which it begins with."""
+    mean, transform, psi = plda
+
+    def labels_of(embeddings, chunks, threshold, fewest, most):
+        units = unit(embeddings[:, :-1].astype(np.float64))
+        first = pyannotes(1)(embeddings, np.arange(len(units)), threshold, 1, np.inf)
+        if first.max() == 0:
+            return first
+        gamma, prior = cluster_vbx(first, (units - mean) @ transform, psi, FA, FB)
+        labels = gamma[:, prior > 1e-7].argmax(1)
+        return constrained(embeddings, chunks, np.unique(labels, return_inverse=True)[1])
+
+    return labels_of
+
+
+def fit_plda(protocol: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, transform and between-class variances, by unit embeddings of training voices."""
+    encoder, audio, of_speaker = FeatureEncoder(), Audio(16000, mono="downmix"), {}
+    for file in get_protocol(protocol).train():
+        turns = [
+            (segment, label)
+            for segment, _, label in file["annotation"].itertracks(yield_label=True)
+            if segment.duration >= UTTERANCE_S
+        ]
+        for segment, label in turns[:8]:
+            known = of_speaker.setdefault(label, [])
+            if len(known) < 4 and (known or len(of_speaker) <= 2 * TRAINING_SPEAKERS):
+                samples = audio(file)[0][0]
+                part = samples[int(segment.start * 16000) :][: int(UTTERANCE_S * 16000)]
+                heard = encoder.encode_file(part)
+                known.append(embed([Turn(0.0, UTTERANCE_S, 0, 1.0)], heard)[0, :-1])
+    groups = [unit(np.stack(some)) for some in of_speaker.values() if len(some) > 1]
+    typer.echo(f"PLDA of {len(groups)} speakers, {sum(map(len, groups))} utterances")
+    means = np.stack([group.mean(0) for group in groups])
+    mean = means.mean(0)
+    rest = np.concatenate([group - group.mean(0) for group in groups])
+    within = rest.T @ rest / (len(rest) - len(groups)) + 1e-5 * np.eye(rest.shape[1])
+    psi, transform = eigh((means - mean).T @ (means - mean) / len(means), within)
+    best = np.argsort(-psi)[:PLDA_DIM]
+    return mean, transform[:, best], psi[best]
+
+
+def written(pipeline: Pix2SeqDiarization, protocol: str) -> Iterator[Written]:
+    """Development files of a protocol, with the model's answer to each of their chunks."""
+    settings, audio = pipeline.settings, Audio(16000, mono="downmix")
+    for file in protocol_files(protocol, "development"):
+        waveform = audio(file)[0][0]
+        features = pipeline.encode(waveform)
+        job = offline.diarize(features, waveform, settings, 1, np.inf, quiet)
+        results: list[ChunkResult] = []
+
+        def only_chunks(job=job, results=results):
+            results += yield next(job)
+
+        run([(only_chunks(), quiet)], pipeline.decode, pipeline.batch_size)
+        silent = zeros(1).expand(len(waveform))  # prompts are cut out of it, and nobody asks
+        yield Written(file["uri"], file["annotation"], file["annotated"], features, silent, results)
+
+
+def score(
+    files: list[Written], clustering: Clustering, threshold: float, settings: offline.Settings
+) -> tuple[float, float, float]:
+    """Error and confusion, in % of all speech, and % of files with the right number of speakers."""
+    metric, parts, right = DiarizationErrorRate(), [], []
+    for file in files:
+        with patch.object(
+            offline, "cluster", lambda e, c, _, low, high: clustering(e, c, threshold, low, high)
+        ):
+            job = offline.diarize(file.features, file.waveform, settings, 1, np.inf, quiet)
+            next(job)
+            try:
+                job.send(file.results)
+            except StopIteration as stop:
+                turns = stop.value.turns
+        told = annotate(turns, {turn.speaker: str(turn.speaker) for turn in turns}, file.uri)
+        detail = metric(file.reference, told, uem=file.uem, detailed=True)
+        parts.append([detail["confusion"], detail["total"]])
+        right.append(len(told.labels()) == len(file.reference.crop(file.uem).labels()))
+    confusion, total = np.sum(parts, 0)
+    return 100 * abs(metric), 100 * confusion / total, 100 * float(np.mean(right))
+
+
+def quiet(*args, **kwargs) -> None:
+    """No progress."""
+
+
+def main(
+    folder: Path,
+    protocols: list[str],
+    tune: Annotated[list[str], typer.Option(help="Protocols whose files choose thresholds.")],
+    voices: Annotated[str, typer.Option(help="Training voices, for the PLDA.")],
+    registry_yml: Annotated[list[Path], typer.Option("--registry", exists=True, dir_okay=False)],
+) -> None:
+    for path in registry_yml:
+        load_database(path)
+    pipeline = load_pretrained(folder)
+    settings = pipeline.settings
+    candidates: dict[str, tuple[Clustering, list[float]]] = {
+        "ours": (cluster, [0.25, 0.3, 0.35, 0.4, 0.45]),
+        "AHC, clusters of 1": (pyannotes(1), [0.7, 0.8, 0.9, 1.0, 1.1]),
+        "AHC, clusters of 3": (pyannotes(3), [0.7, 0.8, 0.9, 1.0, 1.1]),
+        "spectral": (spectral, [0.05, 0.1, 0.2, 0.3]),
+        "VBx": (vbx(fit_plda(voices)), [0.5, 0.6, 0.7, 0.8, 0.9]),
+    }
+    tuned = [file for name in tune for file in written(pipeline, name)]
+    files = {name: list(written(pipeline, name)) for name in protocols}
+    print(f"{folder}, {hardware('cpu')}; DER / confusion % (speakers right %)\n")
+    print(" | ".join(["| clustering", "threshold", *tune, *protocols]) + " |")
+    print("|---" * (2 + 1 + len(protocols)) + "|")
+    for name, (clustering, thresholds) in candidates.items():
+        scores = {t: score(tuned, clustering, t, settings) for t in thresholds}
+        best = min(thresholds, key=lambda t: scores[t][0])
+        rows = [scores[best], *(score(some, clustering, best, settings) for some in files.values())]
+        told = [f"{der:.1f} / {confusion:.1f} ({right:.0f})" for der, confusion, right in rows]
+        print(" | ".join([f"| {name}", f"{best:g}", *told]) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
