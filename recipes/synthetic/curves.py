@@ -26,7 +26,8 @@ from matplotlib.figure import Figure
 from pyannote.core import Annotation, Segment, Timeline
 
 from pyannote_drz.cli.simulate import load_protocol
-from pyannote_drz.evaluation.evaluate import Score, baselines, hardware, score, summarize
+from pyannote_drz.evaluation.evaluate import hardware
+from pyannote_drz.evaluation.scores import Score, baselines, score, summarize
 from pyannote_drz.io.drafts import draft_of
 from pyannote_drz.pipelines.packaging import load_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization

@@ -23,15 +23,8 @@ from rich.console import Console
 from rich.progress import track
 
 from pyannote_drz.cli.comparison import KINDS, Comparison, Error, compare
-from pyannote_drz.evaluation.evaluate import (
-    COLLAR,
-    Score,
-    baselines,
-    bootstrap,
-    hardware,
-    open_files,
-    score,
-)
+from pyannote_drz.evaluation.evaluate import hardware, open_files
+from pyannote_drz.evaluation.scores import COLLAR, Score, baselines, bootstrap, score
 
 OVERLAP_EDGES = (0.0, 0.05, 0.1, 0.2, 0.3, 1.0)  # AMI's 30-s windows: 11 % of the time on average
 TURN_EDGES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, np.inf)
