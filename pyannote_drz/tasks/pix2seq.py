@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -40,7 +40,6 @@ from ..simulation import (
     RoomBank,
     SimulationConfig,
     Simulator,
-    Turn,
     VoiceBank,
     other_kinds,
 )
@@ -49,6 +48,7 @@ from ..simulation.dials import Dials
 from ..simulation.turn_taking.fitted import AMI
 from ..simulation.turn_taking.turns import TurnSource
 from ..tokens import Vocabulary
+from .batches import Batch, Cut, Drawn, Progress, batch_of
 from .material import CACHE, bank_embeddings, protocol_voices, rttm_paths
 from .objective import (
     Objective,
@@ -69,59 +69,6 @@ FULL_SHARE = 0.6  # of batches are as long as can be; the others are of any leng
 # Short recordings are no parts of long ones: the encoders hear nothing beyond their ends. Half of
 # the short windows are whole conversations.
 WHOLE_SHARE = 0.5
-
-
-class Drawn:
-    """Examples that will be rendered and encoded where the model is.
-
-    Nothing that Lightning knows its way through: it would copy every turn of every conversation,
-    in search of tensors.
-    """
-
-    def __init__(self, examples: list[Conversation | RealChunk | Window], cuts: list[Cut]):
-        self.examples, self.cuts = examples, cuts
-
-
-class Cut(NamedTuple):
-    """What shall be made of a conversation: the same for all of a batch, but for the seed."""
-
-    num_positions: int
-    prompted: bool
-    seed: list[int]
-
-
-class Progress(NamedTuple):
-    """What workers of a data loader know of the model."""
-
-    global_rank: int
-    num_batches: int  # learnt from before
-
-
-class Batch(NamedTuple):
-    """Windows of one length.
-
-    features : Features, (batch, positions, …)
-    turns : list of list of Turn
-    prompted : list of list of int
-        Speaker of every prompt.
-    prompt_positions : (batch,) Tensor
-    """
-
-    features: Features
-    turns: list[list[Turn]]
-    prompted: list[list[int]]
-    prompt_positions: Tensor
-
-
-def batch_of(windows: list[Window], device: torch.device) -> Batch:
-    """Windows of the same length, side by side."""
-    features = Features.stack([window.features.to(torch.float32) for window in windows])
-    return Batch(
-        features.to(device),
-        [window.turns for window in windows],
-        [window.prompted for window in windows],
-        torch.tensor([window.prompt_positions for window in windows], device=device),
-    )
 
 
 class SyntheticPix2SeqDiarization(Task):
