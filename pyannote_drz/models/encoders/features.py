@@ -24,7 +24,14 @@ from torch import Tensor
 from ..parallel import mapped
 from .campplus import EMBEDDING_DIM, SAMPLE_RATE, CAMPPlus
 from .level import Level
-from .segmentation import NUM_CLASSES, at_bins, best_order, hear, permuted, segmentation_3
+from .segmentation import (
+    NUM_CLASSES,
+    at_bins,
+    best_order,
+    log_probabilities_of,
+    permuted,
+    segmentation_3,
+)
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -151,11 +158,10 @@ class FeatureEncoder(nn.Module):
 
     def _segment(self, waveforms: Tensor, num_positions: int) -> Tensor:
         """(batch, positions, 4, 7): probabilities of PyanNet's classes."""
-        precision = torch.bfloat16 if has_fast_bfloat16(waveforms.device) else torch.float32
         with torch.autocast(waveforms.device.type, enabled=False):
-            frames = hear(self.segmentation, waveforms, precision)
+            frames = log_probabilities_of(self.segmentation, waveforms)
             bins = at_bins(frames, BINS_PER_POSITION * num_positions, BIN_SAMPLES)
-        return bins.unflatten(1, (num_positions, BINS_PER_POSITION))
+        return bins.exp().unflatten(1, (num_positions, BINS_PER_POSITION))
 
     def _embed(self, waveforms: Tensor, num_positions: int) -> tuple[Tensor, Tensor]:
         """Embeddings over 0.5 and 1.5 s, (batch, positions, 192)."""

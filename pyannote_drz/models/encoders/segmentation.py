@@ -7,7 +7,6 @@ Bredin, "Powerset multi-class cross entropy loss for neural speaker diarization"
 
 from __future__ import annotations
 
-import math
 from itertools import permutations
 
 import numpy as np
@@ -23,11 +22,6 @@ NUM_LOCAL = 3  # local speakers
 CLASSES = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
 NUM_CLASSES = len(CLASSES)
 FIRST_CENTRE, STEP = 495, 270  # samples; centre of frame f is 495 + 270 f
-# Frames of the windows that its LSTM hears: 10 s, as in its training, a second of them shared by
-# neighbours. Wrong number of speakers (0, 1, more) on development files, hearing all of 30 s and
-# then so: AMI excerpts 10.6 and 9.3 % of bins, SimDev chunks3 13.3 and 10.5, meetings 10.0 and 7.4;
-# windows that share 5 s are no better (recipes/synthetic/RUNS.md).
-WINDOW, HOP = round(10.0 * 16000 / STEP), round(9.0 * 16000 / STEP)
 
 
 def segmentation_3() -> PyanNet:
@@ -52,51 +46,18 @@ def segmentation_3() -> PyanNet:
     return model
 
 
-def hear(model: PyanNet, waveforms: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
-    """Probabilities of classes, heard in windows of 10 s and named as by all of the waveform.
+def log_probabilities_of(model: PyanNet, waveforms: Tensor) -> Tensor:
+    """The same as `model(waveforms[:, None])`, (batch, frames, 7), of (batch, samples), but faster.
 
-    Parameters
-    ----------
-    model : PyanNet
-    waveforms : (batch, samples) Tensor
-    precision : torch.dtype, optional
-        Of what is heard of the waveform as a whole, where only names are taken from it.
-
-    Returns
-    -------
-    probabilities : (batch, frames, 7) Tensor
+    A CPU's caches hold one waveform of its SincNet: that hears one at a time (1190 x real time on a
+    core, 690 x four at a time), and the LSTM all of them (1030 x four at a time, 650 x one).
     """
-    # One at a time on a CPU, whose caches hold no more: twice as fast as eight.
     parts = waveforms[:, None].split(1 if waveforms.device.type == "cpu" else len(waveforms))
     frames = torch.cat([model.sincnet(part) for part in parts]).transpose(1, 2)
-    batch, num_frames, _ = frames.shape
-    surplus = num_frames - WINDOW
-    if surplus <= 0:
-        return _classes(model, frames)
-    with torch.autocast(frames.device.type, precision, enabled=precision != torch.float32):
-        whole = _classes(model, frames).float()
-    number = math.ceil(surplus / HOP)  # of windows after the first
-    starts = [round(i * surplus / number) for i in range(number + 1)]
-    windows = _classes(model, torch.cat([frames[:, start : start + WINDOW] for start in starts]))
-    # A window's edges are where it hears least.
-    weight = 1.0 - torch.linspace(-0.95, 0.95, WINDOW, device=frames.device).abs()[:, None]
-    total, weights = torch.zeros_like(whole), whole.new_zeros(num_frames, 1)
-    for i, start in enumerate(starts):
-        inside = slice(start, start + WINDOW)
-        weights[inside] += weight
-        for row in range(batch):
-            window = windows[i * batch + row]
-            order = best_order(window, whole[row, inside])
-            total[row, inside] += weight * permuted(window, order)
-    return total / weights
-
-
-def _classes(model: PyanNet, frames: Tensor) -> Tensor:
-    """What follows PyanNet's SincNet, as in its `forward`: (batch, frames, 60) to (…, 7)."""
     hidden, _ = model.lstm(frames)
     for linear in model.linear:
         hidden = F.leaky_relu(linear(hidden))
-    return model.activation(model.classifier(hidden)).exp()
+    return model.activation(model.classifier(hidden))
 
 
 def best_order(classes: Tensor, reference: Tensor) -> tuple[int, ...]:
