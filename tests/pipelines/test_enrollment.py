@@ -2,15 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
 
+from pyannote_drz.models.encoders import Features
 from pyannote_drz.pipelines.enrollment import (
     ACCEPT,
     Enrolled,
+    call_by_name,
     identify,
     probabilities_of,
     same_name,
 )
+from pyannote_drz.pipelines.offline import Diarization, speakers_of
 from pyannote_drz.pipelines.prompts import Speaker
+from pyannote_drz.pipelines.stitching import Turn
 
 
 def of(degrees: float, seconds: float = 20.0) -> np.ndarray:
@@ -46,6 +51,24 @@ def test_two_speakers_who_sound_like_one_name_have_it():
     assert names == {0: "Ann"}
     assert same_name(heard, ann, names) == {1: 0}
     assert same_name(heard, ann, {}) == {}
+
+
+def test_one_name_is_one_speaker_of_the_file():
+    degrees, seconds = (5, 25, 140, 160), 4.0
+    positions = round(seconds / 0.08)
+    voices = torch.tensor(np.stack([of(angle, 1.0)[:-1] for angle in degrees]), dtype=torch.float32)
+    probabilities = torch.zeros(len(degrees) * positions, 4, 7)
+    probabilities[..., 1] = 1.0  # one local speaker, always
+    voices = voices.repeat_interleave(positions, 0)
+    features, waveform = Features(probabilities, voices, voices), torch.zeros(16 * 16000)
+    turns = [Turn(k * seconds, (k + 1) * seconds, k, 0.5) for k in range(len(degrees))]
+    before = Diarization(turns, speakers_of(turns, features, waveform))
+    told, names, scores = call_by_name(before, [Enrolled("Ann", of(0))], features, waveform, 1)
+    assert told.turns == [Turn(0.0, 8.0, 0, 0.5), *turns[2:]]
+    assert names == {0: "Ann"} and scores[0]["Ann"] > 0.9
+    assert told.speakers[0].speech == pytest.approx(8.0)
+    told, names, _ = call_by_name(before, [Enrolled("Ann", of(0))], features, waveform, 4)
+    assert told == before and names == {0: "Ann"}
 
 
 def test_a_recording_that_is_like_everybody_joins_nobody_else():
