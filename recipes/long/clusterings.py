@@ -162,12 +162,11 @@ def written(pipeline: Pix2SeqDiarization, protocol: str) -> Iterator[Written]:
         waveform = audio(file)[0][0]
         features = pipeline.encode(waveform)
         job = offline.diarize(features, waveform, settings, 1, np.inf, quiet)
-        results: list[ChunkResult] = []
 
-        def only_chunks(job=job, results=results):
-            results += yield next(job)
+        def only_chunks(job=job):
+            return (yield next(job))
 
-        run([(only_chunks(), quiet)], pipeline.decode, pipeline.batch_size)
+        (results,) = run([(only_chunks(), quiet)], pipeline.decode, pipeline.batch_size)
         silent = zeros(1).expand(len(waveform))  # prompts are cut out of it, and nobody asks
         yield Written(file["uri"], file["annotation"], file["annotated"], features, silent, results)
 
