@@ -29,6 +29,12 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-9)
 
 
+def centred(embeddings: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Summed embeddings, (…, 193), without what all `of` share: (…, 192)."""
+    shared = of.sum(0) / max(of[:, -1].sum(), 1e-9)  # of a second
+    return embeddings[:, :-1] - embeddings[:, -1:] * shared[:-1]
+
+
 def _together(seconds: np.ndarray) -> np.ndarray:
     """Weight of the distance of any two clusters, as in Ward's method."""
     total = seconds[:, None] + seconds
@@ -51,12 +57,12 @@ def within_chunks(embeddings: np.ndarray, chunks: np.ndarray) -> np.ndarray:
     labels = np.arange(len(embeddings))
     for chunk in np.unique(chunks):
         items = np.flatnonzero(chunks == chunk)
-        sums = embeddings[items].astype(np.float64)  # (items, 193)
-        shared = sums.sum(0) / max(sums[:, -1].sum(), 1e-9)  # of a second
+        told_apart = embeddings[items].astype(np.float64)  # (items, 193)
+        sums = told_apart.copy()
         while len(items) > 2:
-            centred = sums[:, :-1] - sums[:, -1:] * shared[:-1]
             alike = unit(sums[:, :-1]) @ unit(sums[:, :-1]).T
-            unlike_others = unit(centred) @ unit(centred).T
+            units = unit(centred(sums, told_apart))
+            unlike_others = units @ units.T
             np.fill_diagonal(unlike_others, -1.0)
             unlike_others[alike < SAME_COSINE] = -1.0
             a, b = sorted(np.unravel_index(unlike_others.argmax(), unlike_others.shape))

@@ -19,7 +19,7 @@ from ..models.encoders import Features
 from ..prompting import LONGEST_PROMPT, POSITION_S
 from .batches import Job, Step
 from .chunks import ChunkResult, embed
-from .clustering import unit
+from .clustering import centred, unit
 from .offline import Diarization, Settings, diarize, speakers_of
 from .prompts import Speaker
 from .stitching import Turn, merge
@@ -154,8 +154,7 @@ def same_name(
         return {}
     embeddings = np.stack([speaker.embedding for speaker in speakers])
     known = np.stack([one.embedding for one in enrolled])
-    shared = embeddings.sum(0) / max(embeddings[:, -1].sum(), 1e-9)  # of a second
-    ours, theirs = (x[:, :-1] - x[:, -1:] * shared[:-1] for x in (embeddings, known))
+    ours, theirs = (centred(x, embeddings) for x in (embeddings, known))
     fits = (probabilities_of(embeddings, enrolled) >= ACCEPT) & (
         unit(ours) @ unit(theirs).T >= ALSO_CENTRED
     )

@@ -19,7 +19,6 @@ import typer
 from pyannote.audio.pipelines.clustering import AgglomerativeClustering
 from pyannote.audio.utils.vbx import cluster_vbx
 from pyannote.core import Annotation, Timeline
-from pyannote.metrics.diarization import DiarizationErrorRate
 from scipy.linalg import eigh
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
@@ -27,6 +26,7 @@ from torch import Tensor, zeros
 
 from pyannote_drz.cli.protocols import get_protocol, load_database
 from pyannote_drz.evaluation.evaluate import hardware, protocol_files
+from pyannote_drz.evaluation.scores import score, summarize
 from pyannote_drz.io.audio import Audio
 from pyannote_drz.models.encoders import FeatureEncoder, Features
 from pyannote_drz.pipelines import offline
@@ -171,11 +171,11 @@ def written(pipeline: Pix2SeqDiarization, protocol: str) -> Iterator[Written]:
         yield Written(file["uri"], file["annotation"], file["annotated"], features, silent, results)
 
 
-def score(
+def rates(
     files: list[Written], clustering: Clustering, threshold: float, settings: offline.Settings
 ) -> tuple[float, float, float]:
     """Error and confusion, in % of all speech, and % of files with the right number of speakers."""
-    metric, parts, right = DiarizationErrorRate(), [], []
+    scores = []
     for file in files:
         with patch.object(
             offline, "cluster", lambda e, c, _, low, high: clustering(e, c, threshold, low, high)
@@ -187,11 +187,9 @@ def score(
             except StopIteration as stop:
                 turns = stop.value.turns
         told = annotate(turns, {turn.speaker: str(turn.speaker) for turn in turns}, file.uri)
-        detail = metric(file.reference, told, uem=file.uem, detailed=True)
-        parts.append([detail["confusion"], detail["total"]])
-        right.append(len(told.labels()) == len(file.reference.crop(file.uem).labels()))
-    confusion, total = np.sum(parts, 0)
-    return 100 * abs(metric), 100 * confusion / total, 100 * float(np.mean(right))
+        scores.append(score(file.reference, told, file.uem, file.uri))
+    summary = summarize(scores)
+    return summary["der"], summary["confusion"], summary["right_speaker_count"]
 
 
 def quiet(*args, **kwargs) -> None:
@@ -222,9 +220,9 @@ def main(
     print(" | ".join(["| clustering", "threshold", *tune, *protocols]) + " |")
     print("|---" * (2 + 1 + len(protocols)) + "|")
     for name, (clustering, thresholds) in candidates.items():
-        scores = {t: score(tuned, clustering, t, settings) for t in thresholds}
-        best = min(thresholds, key=lambda t: scores[t][0])
-        rows = [scores[best], *(score(some, clustering, best, settings) for some in files.values())]
+        tried = {t: rates(tuned, clustering, t, settings) for t in thresholds}
+        best = min(thresholds, key=lambda t: tried[t][0])
+        rows = [tried[best], *(rates(some, clustering, best, settings) for some in files.values())]
         told = [f"{der:.1f} / {confusion:.1f} ({right:.0f})" for der, confusion, right in rows]
         print(" | ".join([f"| {name}", f"{best:g}", *told]) + " |", flush=True)
 

@@ -11,7 +11,7 @@ Frame-wise embeddings: Cord-Landwehr et al. 2023 (arXiv 2306.00625), Palka et al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from itertools import groupby, permutations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +26,9 @@ from .campplus import EMBEDDING_DIM, SAMPLE_RATE, CAMPPlus
 from .level import Level
 from .segmentation import (
     NUM_CLASSES,
+    NUM_LOCAL,
+    activities,
     at_bins,
-    best_order,
     log_probabilities_of,
     permuted,
     segmentation_3,
@@ -47,7 +48,7 @@ ROWS = 2  # that CAM++ hears at once on a CPU: more do not fit its caches (DESIG
 # either end of what is kept. PyanNet learnt from chunks of 10 s.
 BLOCK_S, CONTEXT_S = 28.0, 2.0
 CONTEXT = round(CONTEXT_S * SAMPLE_RATE) // POSITION_SAMPLES  # positions
-# Windows encoded at once: PyanNet's LSTM takes half the time for each of four as for one alone.
+# Rows encoded at once on a CPU: PyanNet's LSTM takes half the time for each of four as for one.
 GROUP = 4
 
 
@@ -142,8 +143,7 @@ class FeatureEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> Features:
         """Encode (batch, samples) waveforms at 16 kHz, each as a whole."""
-        # PyanNet's LSTM takes half the time for each of four rows as for one alone.
-        rows = 2 * ROWS if waveforms.device.type == "cpu" else len(waveforms)
+        rows = GROUP if waveforms.device.type == "cpu" else len(waveforms)
         parts = [self._encode(part) for part in waveforms.split(max(rows, 1))]
         return Features(*(torch.cat(tensors) for tensors in zip(*parts)))
 
@@ -172,9 +172,9 @@ class FeatureEncoder(nn.Module):
             frames = self.campplus.frames(log_mel)
         with torch.autocast(device.type, enabled=False):
             frames = frames.float()[..., :num_bins]
-            return self._mean(frames, SHORT_BINS), self._mean(frames, LONG_BINS)
+            return self._embeddings(frames, SHORT_BINS), self._embeddings(frames, LONG_BINS)
 
-    def _mean(self, frames: Tensor, width: int) -> Tensor:
+    def _embeddings(self, frames: Tensor, width: int) -> Tensor:
         """(batch, 512, bins) -> (batch, positions, 192), over `width` bins around each position."""
 
         def mean(x: Tensor) -> Tensor:
@@ -291,8 +291,7 @@ class LocalSpeakers:
             late = max(self.first - first, 0)
             if length > late:
                 ours, theirs = heard.part(late, length), known.part(0, length - late)
-                classes = (x.probabilities.flatten(0, 1) for x in (ours, theirs))
-                heard = heard.permuted(best_order(*classes))
+                heard = heard.permuted(best_order(ours, theirs))
         self.before, self.first = heard, first
         return heard
 
@@ -335,6 +334,15 @@ class Blocks:
         samples = self.level.of(samples.to(next(self.encoder.parameters()).device))
         heard = Features(*(tensor[0].to(waveform.device) for tensor in self.encoder(samples[None])))
         return self.speakers.follow(heard, first).part(start - first, stop - first)
+
+
+def best_order(features: Features, reference: Features) -> tuple[int, ...]:
+    """How local speakers of `features` are called in `reference`, of the same positions."""
+    ours = activities(features.probabilities).flatten(0, 1)  # (bins, 3)
+    theirs = activities(reference.probabilities).flatten(0, 1)
+    together = (ours.T @ theirs).tolist()  # (3, 3)
+    orders = permutations(range(NUM_LOCAL))
+    return max(orders, key=lambda order: sum(together[k][to] for k, to in enumerate(order)))
 
 
 def _keep_its_own(encoder: FeatureEncoder, state_dict: dict, prefix: str, *_) -> None:

@@ -7,8 +7,6 @@ Bredin, "Powerset multi-class cross entropy loss for neural speaker diarization"
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -58,13 +56,6 @@ def log_probabilities_of(model: PyanNet, waveforms: Tensor) -> Tensor:
     for linear in model.linear:
         hidden = F.leaky_relu(linear(hidden))
     return model.activation(model.classifier(hidden))
-
-
-def best_order(classes: Tensor, reference: Tensor) -> tuple[int, ...]:
-    """How local speakers of `classes` are called in `reference`, both (frames, 7)."""
-    together = (activities(classes).T @ activities(reference)).tolist()  # (3, 3)
-    orders = permutations(range(NUM_LOCAL))
-    return max(orders, key=lambda order: sum(together[k][to] for k, to in enumerate(order)))
 
 
 def at_bins(frames: Tensor, num_bins: int, bin_samples: int) -> Tensor:

@@ -16,10 +16,11 @@ from pyannote_drz.models.encoders.features import (
     GROUP,
     POSITION_SAMPLES,
     SAMPLE_RATE,
+    best_order,
     groups_of,
     windows_of,
 )
-from pyannote_drz.models.encoders.segmentation import activities, best_order
+from pyannote_drz.models.encoders.segmentation import activities
 
 settings.register_profile("busy", deadline=None, max_examples=25)  # a busy machine is no failure
 settings.load_profile("busy")
@@ -169,8 +170,7 @@ def test_silent_features():
 @given(st.permutations(range(3)), st.integers(0, 100))
 def test_local_speakers_are_found_again(make_features, order, seed):
     features = Features(*(tensor[0] for tensor in make_features(1, 30, seed)))
-    classes = features.probabilities.flatten(0, 1)
-    back = best_order(features.permuted(tuple(order)).probabilities.flatten(0, 1), classes)
+    back = best_order(features.permuted(tuple(order)), features)
     assert [back[to] for to in order] == [0, 1, 2]
 
 
@@ -182,8 +182,7 @@ def check_seams(encoder, waveform: torch.Tensor) -> None:
     whole = Features(*(tensor[0] for tensor in encoder(waveform[None])))
     blocks = encoder.encode_file(waveform)
     assert blocks.num_positions == whole.num_positions
-    # One order for all of it: numbers are the same over seams.
-    order = best_order(blocks.probabilities.flatten(0, 1), whole.probabilities.flatten(0, 1))
+    order = best_order(blocks, whole)  # one for all of it: numbers are the same over seams
     said = activities(blocks.permuted(order).probabilities).flatten(0, 1) > 0.5
     expected = activities(whole.probabilities).flatten(0, 1) > 0.5
     wrong = (said != expected).any(-1)
