@@ -19,7 +19,7 @@ from ..models.encoders import Features
 from ..prompting import LONGEST_PROMPT, POSITION_S
 from .batches import Job, Step
 from .chunks import ChunkResult, embed
-from .clustering import centred, unit
+from .embeddings import centred, unit
 from .offline import Diarization, Settings, diarize, speakers_of
 from .prompts import Speaker
 from .stitching import Turn, merge

@@ -20,9 +20,10 @@ from torch import Tensor
 from ..models.encoders import Features
 from ..models.encoders.features import POSITION_SAMPLES
 from ..prompting import POSITION_S, PROMPTS_SHARE, Prompts, room_for
+from .agglomerative import LEAST_S
 from .batches import Step
 from .chunks import Chunk, ChunkRequest, ChunkResult, embed, split
-from .clustering import LEAST_S, cluster, within_chunks
+from .clustering import cluster, within_chunks
 from .prompts import Cut, Speaker, prompts_of, remember
 from .reassignment import reassign
 from .stitching import Turn, stitch

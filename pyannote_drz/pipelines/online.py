@@ -34,7 +34,7 @@ from .offline import Settings, cutter, in_file
 from .output import Pix2SeqOutput, Track, annotate, confidence_of, make_output
 from .prompts import choose, prompts_of, remember
 from .stitching import Turn, clip, merge
-from .tracking import LESS_ALIKE, Tracker
+from .tracking import Tracker
 
 SHORTEST_STEP_S = BIN_SAMPLES / SAMPLE_RATE
 # s; heard again before what is encoded anew, so that PyanNet has as much as it learnt from.
@@ -87,7 +87,7 @@ class Stream:
         self.uri = uri
         self.names: dict[int, str] = {}
         self.turns: list[Turn] = []  # told; speakers are numbers
-        self.tracker = Tracker(max_speakers, settings.clustering_threshold - LESS_ALIKE)
+        self.tracker = Tracker(max_speakers, settings.clustering_threshold)
         self._settings, self._decode, self._classes = settings, decode, classes
         self._enrolled = list(enrolled)  # those who have not been heard yet
         self._scores: dict[int, dict[str, float]] = {}

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from ..io.drafts import draft_of
 from ..models.encoders.campplus import EMBEDDING_DIM
-from .clustering import unit
+from .embeddings import unit
 from .prompts import Speaker, waveform_of
 from .stitching import Turn, exclusive
 

@@ -25,7 +25,7 @@ from ..prompting import (
     Prompts,
     lay_out,
 )
-from .clustering import unit
+from .embeddings import unit
 from .stitching import Turn, alone, together
 
 MOST_STRETCHES = 3  # of a speaker that are remembered; the first alone is prompted

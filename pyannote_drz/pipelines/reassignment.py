@@ -11,7 +11,7 @@ import numpy as np
 
 from ..models.encoders.campplus import EMBEDDING_DIM
 from .chunks import ChunkResult
-from .clustering import unit
+from .embeddings import unit
 
 MARGIN = 0.1  # of cosines: 0 loses 2.5 points on the sample recording, 0.2 gains 0.2 less
 LEAST_S = 0.5  # s heard alone, under which an embedding says too little about a turn

@@ -1,0 +1,88 @@
+"""Spectral clustering: which local speakers are one speaker, where there are many of them.
+
+A fixed cosine can't tell how many people a long recording has: what they share, a room or a
+telephone, is not the same twice. The graph of who is most alike can, once it has enough nodes: it
+falls apart into as many parts as there are speakers, and the gap between eigenvalues shows how many
+(Park et al. 2020, "Auto-tuning spectral clustering for speaker diarization using normalized maximum
+eigengap", IEEE Signal Processing Letters 27).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import eigh
+from sklearn.cluster import KMeans
+
+from .embeddings import unit
+
+# Local speakers that are compared, those that are heard most; the others are given to whoever is
+# most alike.
+MOST_COMPARED = 400
+# Share of all that are taken for neighbours at the most, and numbers of neighbours that are tried.
+NEIGHBOURS, TRIES = 0.2, 30
+MOST_SPEAKERS = 30
+# Cosine of two clusters from which on they are one speaker: two halves of one have 0.94 and more,
+# two people of one conversation up to 0.89.
+SAME = 0.92
+
+
+def _graph(units: np.ndarray, neighbours: int) -> np.ndarray:
+    """Laplacian of the graph that connects everybody with those who are most alike."""
+    nearest = np.argpartition(-(units @ units.T), neighbours - 1, axis=1)[:, :neighbours]
+    near = np.zeros((len(units), len(units)))
+    np.put_along_axis(near, nearest, 1.0, axis=1)
+    near = (near + near.T) / 2
+    return np.diag(near.sum(1)) - near
+
+
+def spectral(
+    embeddings: np.ndarray, min_speakers: int = 1, max_speakers: float = np.inf
+) -> np.ndarray:
+    """Tell which local speakers are the same.
+
+    Parameters
+    ----------
+    embeddings : (local speakers, 193) array
+        See `cluster`.
+    min_speakers, max_speakers : int or inf, optional
+
+    Returns
+    -------
+    labels : (local speakers,) array of int
+        From 0.
+    """
+    units = unit(embeddings[:, :-1].astype(np.float64))
+    compared = np.sort(np.argsort(-embeddings[:, -1], kind="stable")[:MOST_COMPARED])
+    some, size = units[compared], len(compared)
+    most = int(min(max_speakers, max(MOST_SPEAKERS, min_speakers), size - 1))
+    fewest = min(min_speakers, most)
+    numbers = np.linspace(1, max(NEIGHBOURS * size, 1), min(TRIES, size)).astype(int)
+    best = np.inf, fewest, 1
+    for neighbours in np.unique(numbers).tolist():
+        graph = _graph(some, neighbours)
+        gaps = np.diff(eigh(graph, eigvals_only=True, subset_by_index=[0, most]))[fewest - 1 :]
+        largest = eigh(graph, eigvals_only=True, subset_by_index=[size - 1, size - 1])[0]
+        # Few neighbours and a wide gap: the fewer there are, the wider is any gap.
+        ratio = neighbours / max(gaps.max() / max(largest, 1e-9), 1e-9)
+        if ratio < best[0]:
+            best = ratio, fewest + int(gaps.argmax()), neighbours
+    _, number, neighbours = best
+    _, vectors = eigh(_graph(some, neighbours), subset_by_index=[0, number - 1])
+    labels = KMeans(number, n_init=5, random_state=0).fit_predict(vectors)
+    sums = np.stack([embeddings[compared][labels == k, :-1].sum(0) for k in range(number)])
+    labels = (units @ unit(sums).T).argmax(1)
+    return _joined(embeddings, labels, min_speakers)
+
+
+def _joined(embeddings: np.ndarray, labels: np.ndarray, min_speakers: int) -> np.ndarray:
+    """Labels, without clusters that are too much alike to be two speakers."""
+    labels = np.unique(labels, return_inverse=True)[1]
+    while (number := labels.max() + 1) > min_speakers:
+        sums = np.stack([embeddings[labels == k, :-1].sum(0) for k in range(number)])
+        alike = unit(sums) @ unit(sums).T
+        np.fill_diagonal(alike, -1.0)
+        a, b = np.unravel_index(alike.argmax(), alike.shape)
+        if alike[a, b] < SAME:
+            break
+        labels = np.unique(np.where(labels == b, a, labels), return_inverse=True)[1]
+    return labels
