@@ -24,7 +24,7 @@ from ..models.pix2seq import Pix2SeqDiarizer
 from ..models.voices import TYPICAL_NORM
 from ..prompting import NOBODY, POSITION_S, Prompts
 from .stitching import Turn, alone, together
-from .witness import latest_starts, without_false_overlap, without_pauses
+from .witness import latest_starts, with_heard_edges, without_false_overlap, without_pauses
 
 # What an embedding counts where it is only heard together with others: it decides when nothing
 # else does.
@@ -215,5 +215,6 @@ def decode_chunks(
         ]
         turns = without_pauses(without_unison(turns), request.features)
         turns = without_false_overlap(turns, request.features)
-        results.append(ChunkResult(turns, embed(turns, request.features)))
+        embeddings = embed(turns, request.features)
+        results.append(ChunkResult(with_heard_edges(turns, request.features), embeddings))
     return results

@@ -107,11 +107,12 @@ def test_whoever_is_never_alone_has_a_little():
 
 
 def says(monkeypatch, model, *rows: list[tuple[int, int, int]]):
-    """Make any model write these triplets, (start bin, end bin, speaker)."""
+    """Make any model write these triplets, (start bin, end bin, speaker); edges stay there."""
     tokens = [torch.tensor(model.vocabulary.from_triplets(row)) for row in rows]
     tokens = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True)
     decoded = Decoded(tokens, torch.full(tokens.shape, 0.5))
     monkeypatch.setattr(chunks, "decode", lambda *args, **kwargs: decoded)
+    monkeypatch.setattr(chunks, "with_heard_edges", lambda turns, features: turns)
 
 
 @pytest.mark.parametrize("prompts", [NOBODY, prompts_of(12), prompts_of(15, 7)])

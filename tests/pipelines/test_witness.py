@@ -9,7 +9,9 @@ from pyannote_drz.models.encoders import Features
 from pyannote_drz.models.encoders.segmentation import CLASSES, NUM_CLASSES, runs
 from pyannote_drz.pipelines.stitching import Turn
 from pyannote_drz.pipelines.witness import (
+    NOBODY_PROBABILITY,
     latest_starts,
+    with_heard_edges,
     without_false_overlap,
     without_pauses,
 )
@@ -30,10 +32,14 @@ def heard_locally(local: list[tuple[int, ...]]) -> Features:
     return features_of(local)._replace(probabilities=probabilities[:, None].repeat(1, 4, 1))
 
 
+def times_of(turns: list[Turn]) -> list[tuple]:
+    return [(round(one.start, 6), round(one.end, 6), one.speaker) for one in turns]
+
+
 def doubtful(features: Features) -> Features:
     """The same, by a witness who is not sure."""
-    either = torch.tensor([0.5, 0.5, 0, 0, 0, 0, 0])  # nobody, or one
-    return features._replace(probabilities=0.7 * features.probabilities + 0.3 * either)
+    either = torch.tensor([0.5, 0, 0, 0, 0.5, 0, 0])  # nobody, or two
+    return features._replace(probabilities=0.6 * features.probabilities + 0.4 * either)
 
 
 # ---- pauses -------------------------------------------------------------------------------------
@@ -62,7 +68,7 @@ def test_doubt_is_no_pause():
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(0, 100), st.integers(1, 100))
 def test_pauses_are_all_that_goes(silent, first, length):
-    """What is left of a turn is the turn without its long silences, to the bin."""
+    """Long silences, to the bin, and what is hardly anything else."""
     heard = features_of([() if one else (0,) for one in silent])
     stop = min(first + length, 4 * len(silent))
     if first >= stop:
@@ -76,6 +82,8 @@ def test_pauses_are_all_that_goes(silent, first, length):
     flags = torch.tensor(silent).repeat_interleave(4)
     for begin, end in runs(flags, 25):
         expected[begin:end] = False
+    for begin, end in runs(expected):
+        expected[begin:end] = flags[begin:end].float().mean() <= NOBODY_PROBABILITY
     assert torch.equal(bins, expected)
 
 
@@ -94,7 +102,7 @@ def test_three_at_once_and_blips_are_left():
     heard = heard_locally([(0,)] * 10 + [(0, 1)] * 10 + [(0,)] * 3)
     three = [turn(0.0, 1.6, 0), turn(0.2, 1.6, 1), turn(0.2, 1.6, 2)]
     assert without_false_overlap(three, heard) == three
-    late = [turn(0.0, 1.84, 0), turn(0.8, 1.84, 1)]  # 0.24 s too long
+    late = [turn(0.0, 1.76, 0), turn(0.8, 1.76, 1)]  # 0.16 s too long
     assert without_false_overlap(late, heard) == late
 
 
@@ -124,9 +132,46 @@ def test_only_second_speakers_go_and_everybody_is_still_told(locals_, spans):
     single = torch.tensor([len(one) == 1 for one in locals_]).repeat_interleave(4)
     assert (before.sum(0)[gone] == 2).all() and (after.sum(0)[gone] == 1).all()
     assert single[gone].all()
-    for first, stop in runs(single & (before.sum(0) == 2), 15):
+    for first, stop in runs(single & (before.sum(0) == 2), 10):
         assert gone[first:stop].all()
     assert without_false_overlap(turns, doubtful(heard)) == turns
+
+
+# ---- edges --------------------------------------------------------------------------------------
+
+
+def test_edges_are_where_they_are_heard():
+    heard = heard_locally([()] * 5 + [(0,)] * 10 + [(0, 1)] * 5 + [(1,)] * 10 + [()] * 5)
+    # 0 is heard from 0.4 to 1.6 s, 1 from 1.2 to 2.4 s
+    turns = [turn(0.36, 1.64, 0), turn(1.22, 2.36, 1)]
+    moved = with_heard_edges(turns, heard)
+    assert times_of(moved) == [(0.4, 1.6, 0), (1.2, 2.4, 1)]
+    assert with_heard_edges(moved, heard) == moved
+    assert with_heard_edges([], heard) == []
+
+
+def test_edges_that_are_told_elsewhere_stay_near():
+    heard = heard_locally([()] * 5 + [(0,)] * 20 + [()] * 5)
+    far = [turn(0.0, 2.4, 0), turn(0.8, 1.6, 0), turn(1.0, 1.06, 1)]
+    expected = [(0.04, 2.34, 0), (0.78, 1.66, 0), (1.0, 1.06, 1)]
+    assert times_of(with_heard_edges(far, heard)) == expected
+
+
+@given(
+    st.lists(st.sampled_from([(), (0,), (1,), (0, 1)]), min_size=1, max_size=40),
+    st.lists(st.tuples(st.integers(0, 150), st.integers(1, 80)), min_size=1, max_size=4),
+)
+def test_edges_move_a_little_and_no_turn_is_lost(locals_, spans):
+    heard, num_bins = heard_locally(locals_), 4 * len(locals_)
+    spans = sorted((a, min(a + length, num_bins)) for a, length in spans if a < num_bins)
+    turns = [turn(a * BIN_S, b * BIN_S, who) for who, (a, b) in enumerate(spans)]
+    moved = {one.speaker: one for one in with_heard_edges(turns, heard)}
+    assert len(moved) == len(turns)
+    for one in turns:
+        new = moved[one.speaker]
+        assert -0.021 < new.start - one.start < 0.041 and abs(new.end - one.end) < 0.061
+        assert 0 <= new.start and new.end <= num_bins * BIN_S + 1e-9
+        assert new.end - new.start > min(one.end - one.start, 0.1) - 1e-9
 
 
 # ---- speech -------------------------------------------------------------------------------------
