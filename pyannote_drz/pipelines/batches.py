@@ -22,6 +22,10 @@ class Step(NamedTuple):
 Job = Generator[Step, list[ChunkResult], Any]
 
 
+def no_hook(*args, **kwargs) -> None:
+    """Progress that is shown to nobody."""
+
+
 @dataclass
 class _Open:
     """A job under way."""

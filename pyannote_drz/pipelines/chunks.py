@@ -11,7 +11,6 @@ its prompts; what is told of it begins with the chunk itself.
 
 from __future__ import annotations
 
-from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -19,16 +18,13 @@ import torch
 
 from ..decoding import decode
 from ..models.encoders import Features
-from ..models.encoders.segmentation import NUM_LOCAL
 from ..models.pix2seq import Pix2SeqDiarizer
-from ..models.voices import TYPICAL_NORM
-from ..prompting import NOBODY, POSITION_S, Prompts
-from .stitching import Turn, alone, together
+from ..prompting import NOBODY, Prompts
+from .embeddings import embed
+from .splitting import split_by_voice
+from .stitching import Turn
 from .witness import latest_starts, with_heard_edges, without_false_overlap, without_pauses
 
-# What an embedding counts where it is only heard together with others: it decides when nothing
-# else does.
-OVERLAPPED = 0.01
 # s; turns of two speakers whose starts and ends are that near are one turn, written again: a model
 # that has begun to repeat itself gives everybody the whole chunk. Of 66816 turns of AMI train, 150
 # are like that, and 17 of those last longer than 1 s.
@@ -108,46 +104,6 @@ class ChunkResult(NamedTuple):
     embeddings: np.ndarray
 
 
-def embed(turns: list[Turn], features: Features) -> np.ndarray:
-    """Speaker embeddings of turns, pooled where nobody else speaks.
-
-    Parameters
-    ----------
-    turns : list of Turn
-        Sorted, in seconds from the beginning of the features.
-    features : Features
-        (positions, …)
-
-    Returns
-    -------
-    embeddings : (turns, 193) array
-        Sums over positions, weighted by the probability that one person speaks alone, and in the
-        last column the seconds that this makes: those of several turns add up.
-    """
-    embeddings = np.zeros((len(turns), features.short.shape[-1] + 1), dtype=np.float32)
-    for rows in together(turns):
-        for row in rows:
-            turn = turns[row]
-            for start_s, end_s in alone(turn, [turns[other] for other in rows]):
-                # Whole positions only: one at an edge hears somebody else, or nobody.
-                first, stop = ceil(start_s / POSITION_S - 1e-6), int(end_s / POSITION_S + 1e-6)
-                embeddings[row] += _pooled(features.part(first, stop))
-            if embeddings[row, -1] < OVERLAPPED * POSITION_S:  # never alone: better than nothing
-                first, stop = int(turn.start / POSITION_S), ceil(turn.end / POSITION_S)
-                embeddings[row] = _pooled(features.part(first, stop), OVERLAPPED)
-    return embeddings
-
-
-def _pooled(features: Features, overlapped: float = 0.0) -> np.ndarray:
-    """(193,) sum over positions; `overlapped` is what speech of several people counts."""
-    probabilities = features.probabilities.float().mean(-2)  # (positions, 7)
-    weight = POSITION_S * probabilities[:, 1 : 1 + NUM_LOCAL].sum(-1)
-    if overlapped:
-        weight = overlapped * POSITION_S * (1 - probabilities[:, 0])
-    sums = weight @ features.short.float() / TYPICAL_NORM
-    return np.append(sums.cpu().numpy(), weight.sum().item())
-
-
 def without_unison(turns: list[Turn]) -> list[Turn]:
     """Turns without those that begin and end together with an earlier one."""
     kept: list[Turn] = []
@@ -215,6 +171,8 @@ def decode_chunks(
         ]
         turns = without_pauses(without_unison(turns), request.features)
         turns = without_false_overlap(turns, request.features)
+        known = len(request.prompts.spans)
+        turns = split_by_voice(turns, request.features, request.max_speakers, known)
         embeddings = embed(turns, request.features)
         results.append(ChunkResult(with_heard_edges(turns, request.features), embeddings))
     return results

@@ -67,7 +67,7 @@ def cluster(
     Parameters
     ----------
     embeddings : (local speakers, 193) array
-        Summed embeddings, and in the last column seconds, as of `chunks.embed`.
+        Summed embeddings, and in the last column seconds, as of `embeddings.embed`.
     chunks : (local speakers,) array of int
         Of few, two of one chunk are only merged where they are alike for sure.
     threshold : float

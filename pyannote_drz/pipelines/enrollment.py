@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..models.encoders import Features
 from ..prompting import LONGEST_PROMPT, POSITION_S
-from .batches import Job, Step
-from .chunks import ChunkResult, embed
-from .embeddings import centred, unit
+from .batches import Job, Step, no_hook
+from .chunks import ChunkResult
+from .embeddings import centred, embed, unit
 from .offline import Diarization, Settings, diarize, speakers_of
 from .prompts import Speaker
 from .stitching import Turn, merge
@@ -41,7 +41,7 @@ class Enrolled(NamedTuple):
     """Somebody known beforehand.
 
     name : str
-    embedding : (193,) array, see `chunks.embed`
+    embedding : (193,) array, see `embeddings.embed`
     """
 
     name: str
@@ -72,7 +72,7 @@ def enroll(
     once = replace(settings, num_passes=1, threshold=0.0)
     enrolled = []
     for name, (features, waveform) in recordings.items():
-        job = diarize(features, waveform, once, 1, float("inf"), _silent)
+        job = diarize(features, waveform, once, 1, float("inf"), no_hook)
         found = yield from _renamed(job, "known speakers")
         heard = [speaker for speaker in found.speakers if speaker.stretches]
         if heard:
@@ -93,7 +93,7 @@ def probabilities_of(embeddings: np.ndarray, enrolled: list[Enrolled]) -> np.nda
     Parameters
     ----------
     embeddings : (speakers, 193) array
-        See `chunks.embed`.
+        See `embeddings.embed`.
     enrolled : list of Enrolled
     """
     known = np.stack([one.embedding for one in enrolled])
@@ -133,7 +133,10 @@ def identify(
 
 
 def same_name(
-    speakers: list[Speaker], enrolled: list[Enrolled], names: dict[int, str]
+    speakers: list[Speaker],
+    enrolled: list[Enrolled],
+    names: dict[int, str],
+    scores: dict[int, dict[str, float]],
 ) -> dict[int, int]:
     """Speakers who are somebody named all the same.
 
@@ -142,7 +145,7 @@ def same_name(
     speakers : list of Speaker
         Of a whole file.
     enrolled : list of Enrolled
-    names : dict
+    names, scores : dict
         See `identify`.
 
     Returns
@@ -155,15 +158,16 @@ def same_name(
     embeddings = np.stack([speaker.embedding for speaker in speakers])
     known = np.stack([one.embedding for one in enrolled])
     ours, theirs = (centred(x, embeddings) for x in (embeddings, known))
-    fits = (probabilities_of(embeddings, enrolled) >= ACCEPT) & (
-        unit(ours) @ unit(theirs).T >= ALSO_CENTRED
-    )
+    alike = unit(ours) @ unit(theirs).T >= ALSO_CENTRED
     number = {name: k for k, name in names.items()}
     return {
         speaker.number: number[one.name]
         for i, speaker in enumerate(speakers)
         for j, one in enumerate(enrolled)
-        if speaker.number not in names and fits[i, j] and one.name in number
+        if speaker.number not in names
+        and one.name in number
+        and alike[i, j]
+        and scores[speaker.number][one.name] >= ACCEPT
     }
 
 
@@ -194,7 +198,7 @@ def call_by_name(
     """
     turns, speakers = told
     names, scores = identify(speakers, enrolled)
-    same = same_name(speakers, enrolled, names)
+    same = same_name(speakers, enrolled, names, scores)
     if same and len({turn.speaker for turn in turns} - set(same)) >= min_speakers:
         joined = merge(
             turn._replace(speaker=same.get(turn.speaker, turn.speaker)) for turn in turns
@@ -213,7 +217,3 @@ def _renamed(job: Job, name: str) -> Job:
         except StopIteration as stop:
             return stop.value
         results = yield step._replace(name=name)
-
-
-def _silent(*args) -> None:
-    """No hook: a recording of somebody is not the file that is shown."""

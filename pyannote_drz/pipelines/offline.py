@@ -22,8 +22,9 @@ from ..models.encoders.features import POSITION_SAMPLES
 from ..prompting import POSITION_S, PROMPTS_SHARE, Prompts, room_for
 from .agglomerative import LEAST_S
 from .batches import Step
-from .chunks import Chunk, ChunkRequest, ChunkResult, embed, split
+from .chunks import Chunk, ChunkRequest, ChunkResult, split
 from .clustering import cluster, within_chunks
+from .embeddings import embed
 from .prompts import Cut, Speaker, prompts_of, remember
 from .reassignment import reassign
 from .stitching import Turn, stitch

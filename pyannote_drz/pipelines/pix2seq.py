@@ -31,7 +31,7 @@ from ..models.encoders import Features
 from ..models.parallel import mapped, num_workers
 from ..models.pix2seq import Pix2SeqDiarizer
 from ..storage.sources import ModelSource, model_of
-from .batches import Job, run
+from .batches import Job, no_hook, run
 from .chunks import ChunkRequest, ChunkResult, decode_chunks
 from .enrollment import call_by_name, enroll
 from .hyper_parameters import HyperParameters
@@ -77,7 +77,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, HyperParameters):
         A pause of one speaker shorter than that, in seconds, does not end a turn.
     clustering_threshold : float
         Clusters of local speakers whose embeddings have a lower cosine are different speakers:
-        higher means more speakers.
+        higher means more speakers. Long recordings, of more than 120 local speakers, have as many
+        as the graph of who is most alike, see `spectral`.
     num_passes : int
         1: every chunk is heard once, without prompts.
         2: then the file is written again, in chunks that leave room for prompts in their windows:
@@ -366,7 +367,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, HyperParameters):
         lookahead = self.context if lookahead is None else lookahead
         check_step(step, lookahead, settings)
         enrollment = enroll(self._recordings(known_speakers), settings)
-        (enrolled,) = run([(enrollment, _no_hook)], self.decode, self._at_once)
+        (enrolled,) = run([(enrollment, no_hook)], self.decode, self._at_once)
         taken = {one.name for one in enrolled}
         classes = (label for label in self.classes() if label not in taken)
         return Stream(
@@ -538,7 +539,3 @@ def _check_numbers(num_speakers, min_speakers, max_speakers) -> tuple[int | None
         ):
             raise ValueError(f"{name} must be a whole number from 1 up, got {value!r}.")
     return SpeakerDiarizationMixin.set_num_speakers(**asked)
-
-
-def _no_hook(*args, **kwargs) -> None:
-    """Known speakers of a stream are shown to nobody."""

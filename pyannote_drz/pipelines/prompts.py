@@ -66,7 +66,7 @@ class Speaker:
 
     number : int, from 0
     name : str or None, of those who are known beforehand
-    embedding : (193,) array, summed as by `chunks.embed`
+    embedding : (193,) array, summed as by `embeddings.embed`
     speech : float, seconds heard so far
     last_heard : float, in seconds
     stretches : list of Stretch, the best ones first
@@ -98,7 +98,7 @@ def remember(
     turns : sequence of Turn
         Sorted; of these speakers.
     embeddings : (turns, 193) array
-        See `chunks.embed`.
+        See `embeddings.embed`.
     cut : callable
         (start, end), in seconds -> features and waveform.
     """

@@ -37,7 +37,7 @@ class Heard(NamedTuple):
     """A local speaker of a chunk before.
 
     chunk : int
-    embedding : (193,) array, summed as by `chunks.embed`
+    embedding : (193,) array, summed as by `embeddings.embed`
     told : dict, number of a speaker -> seconds that were told as theirs
     """
 
@@ -86,7 +86,7 @@ class Tracker:
         turns : list of Turn
             Of the chunk; of local speakers, counted from 0.
         embeddings : (turns, 193) array
-            See `chunks.embed`.
+            See `embeddings.embed`.
         prompted : list of Speaker
             Who the first local speakers are.
         before : list of Turn

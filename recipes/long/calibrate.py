@@ -19,8 +19,7 @@ from pyannote_drz.cli.protocols import load_database
 from pyannote_drz.evaluation.evaluate import protocol_files
 from pyannote_drz.io.audio import Audio
 from pyannote_drz.models.encoders import FeatureEncoder
-from pyannote_drz.pipelines.chunks import embed
-from pyannote_drz.pipelines.embeddings import unit
+from pyannote_drz.pipelines.embeddings import embed, unit
 from pyannote_drz.pipelines.stitching import Turn, clip
 
 DRAWS = 12  # of the turns of each file

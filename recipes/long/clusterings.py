@@ -21,7 +21,6 @@ from pyannote.audio.utils.vbx import cluster_vbx
 from pyannote.core import Annotation, Timeline
 from scipy.linalg import eigh
 from scipy.optimize import linear_sum_assignment
-from sklearn.cluster import KMeans
 from torch import Tensor, zeros
 
 from pyannote_drz.cli.protocols import get_protocol, load_database
@@ -30,15 +29,18 @@ from pyannote_drz.evaluation.scores import score, summarize
 from pyannote_drz.io.audio import Audio
 from pyannote_drz.models.encoders import FeatureEncoder, Features
 from pyannote_drz.pipelines import offline
-from pyannote_drz.pipelines.batches import run
-from pyannote_drz.pipelines.chunks import ChunkResult, embed
-from pyannote_drz.pipelines.clustering import cluster, unit
+from pyannote_drz.pipelines.agglomerative import agglomerate
+from pyannote_drz.pipelines.batches import no_hook, run
+from pyannote_drz.pipelines.chunks import ChunkResult
+from pyannote_drz.pipelines.clustering import cluster
+from pyannote_drz.pipelines.embeddings import embed, unit
 from pyannote_drz.pipelines.output import annotate
 from pyannote_drz.pipelines.packaging import load_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
+from pyannote_drz.pipelines.spectral import spectral
 from pyannote_drz.pipelines.stitching import Turn
 
-MOST_SPEAKERS = 20
+FEWEST_OF_GRAPH = 10  # local speakers
 # s; of which a voice's utterances are, for the PLDA, and of whom there are at least two.
 UTTERANCE_S = 3.0
 TRAINING_SPEAKERS = 400
@@ -87,29 +89,11 @@ def pyannotes(size: int) -> Clustering:
     return labels_of
 
 
-def spectral(embeddings, chunks, threshold, fewest, most):
-    """Spectral clustering whose eigengap tells how many neighbours and how many speakers there are.
-
-    As of Park et al. 2020, "Auto-tuning spectral clustering for speaker diarization using
-    normalized maximum eigengap"; `threshold` is the largest share of all that are neighbours.
-    """
-    units = unit(embeddings[:, :-1].astype(np.float64))
-    order = np.argsort(-(units @ units.T), axis=1)
-    best = np.inf, 1, np.ones((len(units), 1))
-    for neighbours in range(1, max(int(threshold * len(units)), 1) + 1):
-        near = np.zeros((len(units), len(units)))
-        np.put_along_axis(near, order[:, :neighbours], 1.0, axis=1)
-        near = (near + near.T) / 2
-        values, vectors = eigh(np.diag(near.sum(1)) - near)
-        gaps = np.diff(values[: int(min(most, MOST_SPEAKERS)) + 1])[fewest - 1 :]
-        if len(gaps):
-            widest = gaps.max() / max(values[-1], 1e-9)
-            ratio = neighbours / len(units) / max(widest, 1e-9)
-            if ratio < best[0]:
-                best = ratio, fewest + int(gaps.argmax()), vectors
-    _, number, vectors = best
-    labels = KMeans(number, n_init=5, random_state=0).fit_predict(vectors[:, :number])
-    return constrained(embeddings, chunks, np.unique(labels, return_inverse=True)[1])
+def by_graph(embeddings, chunks, threshold, fewest, most):
+    """The graph alone, whose share of neighbours and number of speakers nobody has to choose."""
+    if len(embeddings) < FEWEST_OF_GRAPH:
+        return agglomerate(embeddings, chunks, threshold, fewest, most)
+    return spectral(embeddings, fewest, most)
 
 
 def vbx(plda: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Clustering:
@@ -161,12 +145,12 @@ def written(pipeline: Pix2SeqDiarization, protocol: str) -> Iterator[Written]:
     for file in protocol_files(protocol, "development"):
         waveform = audio(file)[0][0]
         features = pipeline.encode(waveform)
-        job = offline.diarize(features, waveform, settings, 1, np.inf, quiet)
+        job = offline.diarize(features, waveform, settings, 1, np.inf, no_hook)
 
         def only_chunks(job=job):
             return (yield next(job))
 
-        (results,) = run([(only_chunks(), quiet)], pipeline.decode, pipeline.batch_size)
+        (results,) = run([(only_chunks(), no_hook)], pipeline.decode, pipeline.batch_size)
         silent = zeros(1).expand(len(waveform))  # prompts are cut out of it, and nobody asks
         yield Written(file["uri"], file["annotation"], file["annotated"], features, silent, results)
 
@@ -180,7 +164,7 @@ def rates(
         with patch.object(
             offline, "cluster", lambda e, c, _, low, high: clustering(e, c, threshold, low, high)
         ):
-            job = offline.diarize(file.features, file.waveform, settings, 1, np.inf, quiet)
+            job = offline.diarize(file.features, file.waveform, settings, 1, np.inf, no_hook)
             next(job)
             try:
                 job.send(file.results)
@@ -190,10 +174,6 @@ def rates(
         scores.append(score(file.reference, told, file.uem, file.uri))
     summary = summarize(scores)
     return summary["der"], summary["confusion"], summary["right_speaker_count"]
-
-
-def quiet(*args, **kwargs) -> None:
-    """No progress."""
 
 
 def main(
@@ -209,9 +189,10 @@ def main(
     settings = pipeline.settings
     candidates: dict[str, tuple[Clustering, list[float]]] = {
         "ours": (cluster, [0.25, 0.3, 0.35, 0.4, 0.45]),
+        "ours, agglomerative alone": (agglomerate, [0.25, 0.3, 0.35, 0.4, 0.45]),
+        "ours, spectral alone": (by_graph, [0.35]),
         "AHC, clusters of 1": (pyannotes(1), [0.7, 0.8, 0.9, 1.0, 1.1]),
         "AHC, clusters of 3": (pyannotes(3), [0.7, 0.8, 0.9, 1.0, 1.1]),
-        "spectral": (spectral, [0.05, 0.1, 0.2, 0.3]),
         "VBx": (vbx(fit_plda(voices)), [0.5, 0.6, 0.7, 0.8, 0.9]),
     }
     tuned = [file for name in tune for file in written(pipeline, name)]

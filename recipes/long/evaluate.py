@@ -24,7 +24,7 @@ from pyannote_drz.cli.protocols import load_database
 from pyannote_drz.evaluation.evaluate import hardware, protocol_files
 from pyannote_drz.evaluation.systems import pyannet_system
 from pyannote_drz.io.audio import Audio
-from pyannote_drz.pipelines.batches import Step, run
+from pyannote_drz.pipelines.batches import Step, no_hook, run
 from pyannote_drz.pipelines.chunks import ChunkRequest
 from pyannote_drz.pipelines.offline import in_file, prompted_pass, speakers_of
 from pyannote_drz.pipelines.output import annotate
@@ -137,7 +137,7 @@ def chunkwise(pipeline: Pix2SeqDiarization, meeting: Meeting) -> tuple[Annotatio
         parts = [features.part(chunk.start, chunk.stop) for chunk in chunks]
         return (yield Step("chunks", [ChunkRequest(part, most) for part in parts]))
 
-    (results,) = run([(decode(), quiet)], pipeline.decode, pipeline.batch_size)
+    (results,) = run([(decode(), no_hook)], pipeline.decode, pipeline.batch_size)
     local = [in_file(r, c, settings.threshold).turns for r, c in zip(results, chunks, strict=True)]
     labels, best = meeting.reference.labels(), []
     for c, (turns, chunk) in enumerate(zip(local, chunks, strict=True)):
@@ -165,13 +165,9 @@ def oracle(pipeline: Pix2SeqDiarization, meeting: Meeting) -> Annotation:
     features = pipeline.encode(meeting.waveform)
     speakers = speakers_of(turns, features, meeting.waveform)
     job = prompted_pass(features, turns, speakers, settings)
-    ((chunks, again),) = run([(job, quiet)], pipeline.decode, pipeline.batch_size)
+    ((chunks, again),) = run([(job, no_hook)], pipeline.decode, pipeline.batch_size)
     told = stitch(chunks, again, settings.min_duration_off)
     return annotate(told, dict(enumerate(labels)), meeting.uri)
-
-
-def quiet(*args, **kwargs) -> None:
-    """No progress."""
 
 
 def as_file(meeting: Meeting) -> dict:

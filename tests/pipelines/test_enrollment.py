@@ -47,10 +47,10 @@ def test_two_speakers_who_sound_like_one_name_have_it():
     """Clustering has told them apart; others are as unlike them as they are unlike the name."""
     ann = [Enrolled("Ann", of(0))]
     heard = speakers(5, 25, 140, 160)
-    names, _ = identify(heard, ann)
+    names, scores = identify(heard, ann)
     assert names == {0: "Ann"}
-    assert same_name(heard, ann, names) == {1: 0}
-    assert same_name(heard, ann, {}) == {}
+    assert same_name(heard, ann, names, scores) == {1: 0}
+    assert same_name(heard, ann, {}, scores) == {}
 
 
 def test_one_name_is_one_speaker_of_the_file():
@@ -77,7 +77,7 @@ def test_a_recording_that_is_like_everybody_joins_nobody_else():
     known = [Enrolled("Ann", of(-28))]
     names, scores = identify(heard, known)
     assert names == {0: "Ann"} and scores[1]["Ann"] > ACCEPT
-    assert same_name(heard, known, names) == {}
+    assert same_name(heard, known, names, scores) == {}
 
 
 def test_more_alike_is_more_probable():

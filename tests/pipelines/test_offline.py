@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pyannote_drz.models.encoders import Features
 from pyannote_drz.pipelines.batches import Step
-from pyannote_drz.pipelines.chunks import ChunkRequest, ChunkResult, embed
+from pyannote_drz.pipelines.chunks import ChunkRequest, ChunkResult
+from pyannote_drz.pipelines.embeddings import embed
 from pyannote_drz.pipelines.offline import Settings, diarize, prompted_pass
 from pyannote_drz.pipelines.prompts import Speaker, Stretch
 from pyannote_drz.pipelines.stitching import Turn

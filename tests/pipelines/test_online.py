@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from pyannote_drz.models.encoders.features import Blocks
-from pyannote_drz.pipelines.chunks import ChunkRequest, ChunkResult, embed
+from pyannote_drz.pipelines.chunks import ChunkRequest, ChunkResult
+from pyannote_drz.pipelines.embeddings import embed
 from pyannote_drz.pipelines.online import BEFORE_S, Stream, check_step, heard_s
 from pyannote_drz.pipelines.stitching import Turn
 from pyannote_drz.prompting import NOBODY, POSITION_S

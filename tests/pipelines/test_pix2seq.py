@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from pyannote_drz.models.encoders import FeatureEncoder
 from pyannote_drz.models.encoders.features import Blocks
-from pyannote_drz.pipelines.chunks import ChunkResult, embed
+from pyannote_drz.pipelines.chunks import ChunkResult
+from pyannote_drz.pipelines.embeddings import embed
 from pyannote_drz.pipelines.output import VoicePrompts
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
 from pyannote_drz.pipelines.stitching import Turn

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyannote_drz.models.encoders import Features
-from pyannote_drz.pipelines.chunks import embed
+from pyannote_drz.pipelines.embeddings import embed
 from pyannote_drz.pipelines.offline import cutter
 from pyannote_drz.pipelines.prompts import (
     MOST_STRETCHES,
