@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..models.encoders import FeatureEncoder, Features
 from ..models.encoders.features import (
+    BEFORE,
     BIN_SAMPLES,
     CONTEXT,
     POSITION_SAMPLES,
@@ -37,8 +38,6 @@ from .stitching import Turn, clip, merge
 from .tracking import Tracker
 
 SHORTEST_STEP_S = BIN_SAMPLES / SAMPLE_RATE
-# s; heard again before what is encoded anew, so that PyanNet has as much as it learnt from.
-BEFORE_S = 6.0
 
 
 class Update(NamedTuple):
@@ -149,13 +148,12 @@ class Stream:
         unheard = self._received - self._level.count
         self._level.hear(self._recent[len(self._recent) - unheard :])
         stop = -(-self._received // POSITION_SAMPLES)
-        before = round(BEFORE_S / POSITION_S)
-        new = self._encoded.encode(self._recent, self._final, stop, before, self._start)
+        new = self._encoded.encode(self._recent, self._final, stop, self._start)
         known = self._features.part(0, self._final - self._start)
         self._features = Features.join([known, new.to(torch.float16)])
         self._final = max(self._final, self._received // POSITION_SAMPLES - CONTEXT)
         # What no chunk will hear again, nor what is encoded next.
-        first = min(stop - self._duration, self._final - before)
+        first = min(stop - self._duration, self._final - BEFORE)
         if first > self._start:
             self._recent = self._recent[first * POSITION_SAMPLES - at :].clone()
             features = self._features.part(first - self._start, None)

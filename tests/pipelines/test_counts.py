@@ -2,9 +2,14 @@
 
 import pytest
 
-from pyannote_drz.models.encoders.features import BLOCK_S, CONTEXT_S
+from pyannote_drz.models.encoders.features import (
+    BEFORE,
+    BEFORE_EMBEDDINGS,
+    BLOCK_S,
+    CONTEXT_S,
+)
 from pyannote_drz.pipelines import chunks
-from pyannote_drz.pipelines.online import BEFORE_S
+from pyannote_drz.prompting import POSITION_S
 
 SAMPLE_RATE = 16000
 SECONDS = 90.0  # of the noise
@@ -14,7 +19,7 @@ class Counts:
     """How often the parts of a model ran."""
 
     def __init__(self):
-        self.encoded_s = 0.0
+        self.encoded_s = self.embedded_s = 0.0
         self.chunks = self.batches = self.steps = self.longest = 0
 
 
@@ -24,7 +29,9 @@ def counts(pipeline, monkeypatch):
     listen, write, decode = model.listen, model.write, chunks.decode
 
     def encoded(module, arguments) -> None:
-        counts.encoded_s += arguments[0].numel() / SAMPLE_RATE
+        waveforms, *skip = arguments
+        counts.encoded_s += waveforms.numel() / SAMPLE_RATE
+        counts.embedded_s += waveforms.numel() / SAMPLE_RATE - sum(skip) * POSITION_S
 
     def listened(features, *arguments, **options):
         counts.batches += 1
@@ -99,5 +106,7 @@ def test_a_stream_encodes_what_is_new_and_what_comes_before_it(pipeline, noise, 
     pipeline.instantiate({"num_passes": 1})
     pipeline(noise, online=True, step=step, lookahead=lookahead)
     steps = -(-SECONDS // step)
-    assert counts.encoded_s <= steps * (step + BEFORE_S + 2 * CONTEXT_S)
+    again = BEFORE * POSITION_S + 2 * CONTEXT_S
+    assert counts.encoded_s <= steps * (step + again)
+    assert counts.embedded_s <= steps * (step + again - (BEFORE - BEFORE_EMBEDDINGS) * POSITION_S)
     assert counts.chunks <= steps + 1

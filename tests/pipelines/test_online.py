@@ -8,7 +8,7 @@ import torch
 from pyannote_drz.models.encoders.features import Blocks
 from pyannote_drz.pipelines.chunks import ChunkRequest, ChunkResult
 from pyannote_drz.pipelines.embeddings import embed
-from pyannote_drz.pipelines.online import BEFORE_S, Stream, check_step, heard_s
+from pyannote_drz.pipelines.online import Stream, check_step, heard_s
 from pyannote_drz.pipelines.stitching import Turn
 from pyannote_drz.prompting import NOBODY, POSITION_S
 
@@ -27,8 +27,8 @@ def follow(settings, monkeypatch):
     def follow(number: int, seconds: float = 30.0, max_speakers: float = 9, **changed):
         requests, encoded = [], []
 
-        def encode(self, waveform, start, stop, before=0, at=0):
-            encoded.append((stop - max(start - before, at)) * POSITION_S)
+        def encode(self, waveform, start, stop, at):
+            encoded.append((stop - start) * POSITION_S)
             return features_of([(int(k / 25) % number,) for k in range(start, stop)])
 
         def decode(batch: list[ChunkRequest]) -> list[ChunkResult]:
@@ -84,8 +84,7 @@ def test_without_prompts_chunks_are_whole_windows(follow):
 
 def test_a_step_encodes_what_it_adds_and_its_context(follow):
     _, encoded = follow(2)
-    most = BEFORE_S + 2.0 + 1.0  # before, what had no context yet, the step
-    assert max(encoded) <= most + 2 * POSITION_S
+    assert max(encoded) <= 2.0 + 1.0 + 2 * POSITION_S  # what had no context yet, the step
 
 
 def test_a_local_speaker_is_kept_for_whoever_may_come(follow):

@@ -43,7 +43,7 @@ def script(pipeline, monkeypatch, conversation: Annotation):
     prompted_per_chunk = []
     names = sorted(conversation.labels())
 
-    def encode(self, waveform, start, stop, before=0, at=0):
+    def encode(self, waveform, start, stop, at=0):
         begin = round(float(waveform[0]) / POSITION) - at  # of the recording, in the conversation
         positions = range(begin + start, begin + stop)
         active = []
