@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .clustering import MANY, cluster
+from .clustering import MANY, cluster, within_chunks
 from .embeddings import unit
 from .prompts import Speaker
 from .stitching import Turn
@@ -132,7 +132,11 @@ class Tracker:
 
     def _clusters(self, now: list[Heard]) -> tuple[dict[int, int], list[int]]:
         """Cluster -> number of its speaker, where it has one; and clusters of who is heard now."""
-        heard = [*self._past, *now]
+        # The model may have written one voice twice.
+        embeddings = np.stack([one.embedding for one in now])
+        same = within_chunks(embeddings, np.zeros(len(now), dtype=int))
+        same = np.unique(same, return_inverse=True)[1]
+        heard = [*self._past, *_summed(now, same, now[0].chunk)]
         labels = self._clustered(heard)
         told = np.zeros((labels.max() + 1, len(self.speakers)))  # s
         for one, label in zip(heard, labels.tolist(), strict=True):
@@ -140,7 +144,7 @@ class Tracker:
                 told[label, number] += seconds
         pairs = zip(*linear_sum_assignment(-told), strict=True)
         of_cluster = {int(a): int(b) for a, b in pairs if told[a, b] > 0}
-        return of_cluster, labels[len(self._past) :].tolist()
+        return of_cluster, labels[len(self._past) :][same].tolist()
 
     def _clustered(self, heard: list[Heard]) -> np.ndarray:
         embeddings = np.stack([one.embedding for one in heard])
@@ -178,15 +182,19 @@ class Tracker:
 
 def _summed(heard: list[Heard], labels: np.ndarray, chunk: int) -> list[Heard]:
     """One for each cluster."""
-    summed = []
-    for label in np.unique(labels):
-        some = [one for one, its in zip(heard, labels, strict=True) if its == label]
-        told: dict[int, float] = {}
-        for one in some:
-            for number, seconds in one.told.items():
-                told[number] = told.get(number, 0.0) + seconds
-        summed.append(Heard(chunk, sum(one.embedding for one in some), told))
-    return summed
+    clusters = [
+        [one for one, its in zip(heard, labels, strict=True) if its == label]
+        for label in np.unique(labels)
+    ]
+    return [_sum_of(some)._replace(chunk=chunk) for some in clusters]
+
+
+def _sum_of(some: list[Heard]) -> Heard:
+    told: dict[int, float] = {}
+    for one in some:
+        for number, seconds in one.told.items():
+            told[number] = told.get(number, 0.0) + seconds
+    return Heard(some[0].chunk, sum(one.embedding for one in some), told)
 
 
 def _shared(turns: list[Turn], before: list[Turn], first: float) -> dict[int, float]:
