@@ -11,6 +11,7 @@ chunks share is in recipes/synthetic/RUNS.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -36,6 +37,12 @@ class Prompts(NamedTuple):
 
 
 NOBODY = Prompts(Features.silence(0), [])
+
+
+def whole_positions(start_s: float, end_s: float) -> tuple[int, int]:
+    """First and stop of positions that lie in these seconds: one at an edge hears somebody else."""
+    first, stop = math.ceil(start_s / POSITION_S - 1e-6), int(end_s / POSITION_S + 1e-6)
+    return first, max(first, stop)
 
 
 def room_for(seconds: float) -> int:

@@ -13,6 +13,7 @@ from pyannote_drz.prompting import (
     SILENCE_POSITIONS,
     lay_out,
     room_for,
+    whole_positions,
 )
 
 settings.register_profile("busy", deadline=None)  # a busy machine is not a failure
@@ -80,3 +81,16 @@ def test_room(seconds):
 def test_features_keep_their_kind(kind):
     prompts = lay_out([heard(5).to(kind)])
     assert all(tensor.dtype == kind for tensor in prompts.features)
+
+
+@given(st.floats(0, 60), st.floats(0, 10))
+def test_whole_positions_lie_inside(start_s, seconds):
+    """And there is no room for one more on either side; what is too short holds none."""
+    first, stop = whole_positions(start_s, start_s + seconds)
+    assert 0 <= first <= stop
+    if first < stop:
+        assert start_s - 1e-6 <= first * POSITION_S <= start_s + POSITION_S + 1e-6
+        end_s = start_s + seconds
+        assert end_s - POSITION_S - 1e-6 <= stop * POSITION_S <= end_s + 1e-6
+    else:
+        assert seconds < 2 * POSITION_S

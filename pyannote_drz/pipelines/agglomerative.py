@@ -1,7 +1,7 @@
-"""Constrained agglomerative clustering: the two that are most alike are merged, again and again,
+"""Constrained agglomerative clustering of speaker embeddings.
 
-until nobody is alike enough. What else was tried on the same embeddings, `recipes/long/README.md`
-and `recipes/synthetic/RUNS.md` tell.
+The two clusters that are most alike are merged, again and again, until nobody is alike enough.
+`recipes/long/README.md` and `recipes/synthetic/RUNS.md` have what else was tried on the same.
 """
 
 from __future__ import annotations

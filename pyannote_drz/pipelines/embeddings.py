@@ -9,7 +9,7 @@ import numpy as np
 from ..models.encoders import Features
 from ..models.encoders.segmentation import NUM_LOCAL
 from ..models.voices import TYPICAL_NORM
-from ..prompting import POSITION_S
+from ..prompting import POSITION_S, whole_positions
 from .stitching import Turn, alone, together
 
 # What an embedding counts where it is only heard together with others: it decides when nothing
@@ -49,9 +49,7 @@ def embed(turns: list[Turn], features: Features) -> np.ndarray:
         for row in rows:
             turn = turns[row]
             for start_s, end_s in alone(turn, [turns[other] for other in rows]):
-                # Whole positions only: one at an edge hears somebody else, or nobody.
-                first, stop = ceil(start_s / POSITION_S - 1e-6), int(end_s / POSITION_S + 1e-6)
-                embeddings[row] += pooled(features.part(first, stop))
+                embeddings[row] += pooled(features.part(*whole_positions(start_s, end_s)))
             if embeddings[row, -1] < OVERLAPPED * POSITION_S:  # never alone: better than nothing
                 first, stop = int(turn.start / POSITION_S), ceil(turn.end / POSITION_S)
                 embeddings[row] = pooled(features.part(first, stop), OVERLAPPED)

@@ -8,7 +8,6 @@ A file is a generator that yields chunks to be written: see `batches.run`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from ..models.encoders import Features
 from ..models.encoders.features import POSITION_SAMPLES
-from ..prompting import POSITION_S, PROMPTS_SHARE, Prompts, room_for
+from ..prompting import POSITION_S, PROMPTS_SHARE, Prompts, room_for, whole_positions
 from .agglomerative import LEAST_S
 from .batches import Step
 from .chunks import Chunk, ChunkRequest, ChunkResult, split
@@ -197,13 +196,11 @@ def cutter(features: Features, waveform: Tensor, start: int = 0) -> Cut:
     """Seconds of a recording, whose features and waveform begin at position `start`."""
 
     def cut(start_s: float, end_s: float) -> tuple[Features, Tensor]:
-        # Whole positions only: one at an edge hears somebody else, or nobody.
-        first = math.ceil(start_s / POSITION_S - 1e-6) - start
-        stop = int(end_s / POSITION_S + 1e-6) - start
+        first, stop = whole_positions(start_s, end_s)
         rate = POSITION_SAMPLES / POSITION_S
         at = start * POSITION_S
         samples = waveform[round((start_s - at) * rate) : round((end_s - at) * rate)]
-        return features.part(first, stop), samples
+        return features.part(first - start, stop - start), samples
 
     return cut
 

@@ -27,10 +27,9 @@ MOST_SPEAKERS = 30
 SAME = 0.92
 
 
-def _graph(units: np.ndarray, neighbours: int) -> np.ndarray:
-    """Laplacian of the graph that connects everybody with those who are most alike."""
-    nearest = np.argpartition(-(units @ units.T), neighbours - 1, axis=1)[:, :neighbours]
-    near = np.zeros((len(units), len(units)))
+def _graph(nearest: np.ndarray) -> np.ndarray:
+    """Laplacian of the graph that connects everybody with their nearest, (nodes, neighbours)."""
+    near = np.zeros((len(nearest), len(nearest)))
     np.put_along_axis(near, nearest, 1.0, axis=1)
     near = (near + near.T) / 2
     return np.diag(near.sum(1)) - near
@@ -54,34 +53,39 @@ def spectral(
     """
     units = unit(embeddings[:, :-1].astype(np.float64))
     compared = np.sort(np.argsort(-embeddings[:, -1], kind="stable")[:MOST_COMPARED])
-    some, size = units[compared], len(compared)
+    size = len(compared)
+    nearest = np.argsort(-(units[compared] @ units[compared].T), axis=1)
     most = int(min(max_speakers, max(MOST_SPEAKERS, min_speakers), size - 1))
     fewest = min(min_speakers, most)
     least = min(FEWEST_NEIGHBOURS, size)
     numbers = np.linspace(least, max(MOST_NEIGHBOURS * size, least), TRIES).astype(int)
     best = np.inf, fewest, 1
     for neighbours in np.unique(numbers).tolist():
-        graph = _graph(some, neighbours)
-        gaps = np.diff(eigh(graph, eigvals_only=True, subset_by_index=[0, most]))[fewest - 1 :]
-        largest = eigh(graph, eigvals_only=True, subset_by_index=[size - 1, size - 1])[0]
+        values = eigh(_graph(nearest[:, :neighbours]), eigvals_only=True)  # ascending
+        gaps = np.diff(values[: most + 1])[fewest - 1 :]
         # Few neighbours and a wide gap: the fewer there are, the wider is any gap.
-        ratio = neighbours / max(gaps.max() / max(largest, 1e-9), 1e-9)
+        ratio = neighbours / max(gaps.max() / max(values[-1], 1e-9), 1e-9)
         if ratio < best[0]:
             best = ratio, fewest + int(gaps.argmax()), neighbours
     _, number, neighbours = best
-    _, vectors = eigh(_graph(some, neighbours), subset_by_index=[0, number - 1])
+    _, vectors = eigh(_graph(nearest[:, :neighbours]), subset_by_index=[0, number - 1])
     labels = KMeans(number, n_init=5, random_state=0).fit_predict(vectors)
-    sums = np.stack([embeddings[compared][labels == k, :-1].sum(0) for k in range(number)])
-    labels = (units @ unit(sums).T).argmax(1)
+    labels = (units @ _centroids(embeddings[compared], labels).T).argmax(1)
     return _joined(embeddings, labels, min_speakers)
+
+
+def _centroids(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Of clusters 0, 1, …: (clusters, 192), of length 1."""
+    sums = [embeddings[labels == k, :-1].sum(0) for k in range(labels.max() + 1)]
+    return unit(np.stack(sums))
 
 
 def _joined(embeddings: np.ndarray, labels: np.ndarray, min_speakers: int) -> np.ndarray:
     """Labels, without clusters that are too much alike to be two speakers."""
     labels = np.unique(labels, return_inverse=True)[1]
-    while (number := labels.max() + 1) > min_speakers:
-        sums = np.stack([embeddings[labels == k, :-1].sum(0) for k in range(number)])
-        alike = unit(sums) @ unit(sums).T
+    while labels.max() + 1 > min_speakers:
+        centroids = _centroids(embeddings, labels)
+        alike = centroids @ centroids.T
         np.fill_diagonal(alike, -1.0)
         a, b = np.unravel_index(alike.argmax(), alike.shape)
         if alike[a, b] < SAME:

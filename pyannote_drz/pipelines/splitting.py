@@ -6,15 +6,15 @@ that they do. The encoders hear it: two seconds on either side are enough to tel
 
 from __future__ import annotations
 
-from math import ceil
-
 import numpy as np
+from torch import Tensor
 
 from ..models.encoders import Features
 from ..models.encoders.segmentation import runs
-from ..prompting import POSITION_S
+from ..prompting import whole_positions
 from .embeddings import pooled, unit
 from .stitching import Turn
+from .witness import bins_of
 
 # s in which PyanNet hears nobody, rather than somebody.
 PAUSE_S, PAUSE_PROBABILITY = 0.1, 0.5
@@ -47,11 +47,12 @@ def split_by_voice(
     turns : list of Turn
         Sorted. What is split off is the local speaker's whom it is most like, or a new one's.
     """
-    parts = [_parts(turn, features) for turn in turns]
+    classes, bin_s = bins_of(features)
+    parts = [_parts(turn, features, classes[:, 0], bin_s) for turn in turns]
     told = [first for first, *_ in parts]
     for part in (part for _, *rest in parts for part in rest):
         speakers = {turn.speaker for turn in told}
-        own = pooled(_heard(features, part.start, part.end))
+        own = _between(part.start, part.end, features)
         alike = {
             speaker: float(unit(own[:-1]) @ unit(_of(speaker, told, features)[:-1]))
             for speaker in speakers
@@ -64,16 +65,14 @@ def split_by_voice(
     return sorted(told)
 
 
-def _parts(turn: Turn, features: Features) -> list[Turn]:
-    """A turn, or what is left of it between pauses that part two voices."""
-    bin_s = POSITION_S / features.probabilities.shape[-2]
-    nobody = features.probabilities[..., 0].float().flatten().cpu()
+def _parts(turn: Turn, features: Features, nobody: Tensor, bin_s: float) -> list[Turn]:
+    """A turn, or what is left of it between pauses, by (bins,), that part two voices."""
     first, stop = round(turn.start / bin_s), round(turn.end / bin_s)
     parts = [turn]
     for a, b in runs(nobody[first:stop] > PAUSE_PROBABILITY, round(PAUSE_S / bin_s)):
         pause_s, go_on_s = (first + a) * bin_s, (first + b) * bin_s
-        before = pooled(_heard(features, max(parts[-1].start, pause_s - REACH_S), pause_s))
-        after = pooled(_heard(features, go_on_s, min(turn.end, go_on_s + REACH_S)))
+        before = _between(max(parts[-1].start, pause_s - REACH_S), pause_s, features)
+        after = _between(go_on_s, min(turn.end, go_on_s + REACH_S), features)
         if min(before[-1], after[-1]) >= LEAST_S and unit(before[:-1]) @ unit(after[:-1]) < CHANGED:
             parts[-1:] = [parts[-1]._replace(end=pause_s), turn._replace(start=go_on_s)]
     return parts
@@ -81,10 +80,9 @@ def _parts(turn: Turn, features: Features) -> list[Turn]:
 
 def _of(speaker: int, turns: list[Turn], features: Features) -> np.ndarray:
     """(193,) embedding of all that a local speaker says."""
-    return sum(pooled(_heard(features, t.start, t.end)) for t in turns if t.speaker == speaker)
+    return sum(_between(t.start, t.end, features) for t in turns if t.speaker == speaker)
 
 
-def _heard(features: Features, start_s: float, end_s: float) -> Features:
-    """Features of these seconds; whole positions only."""
-    first, stop = ceil(start_s / POSITION_S - 1e-6), int(end_s / POSITION_S + 1e-6)
-    return features.part(first, max(first, stop))
+def _between(start_s: float, end_s: float, features: Features) -> np.ndarray:
+    """(193,) embedding of these seconds."""
+    return pooled(features.part(*whole_positions(start_s, end_s)))

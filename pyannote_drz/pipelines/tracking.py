@@ -181,20 +181,16 @@ class Tracker:
 
 
 def _summed(heard: list[Heard], labels: np.ndarray, chunk: int) -> list[Heard]:
-    """One for each cluster."""
-    clusters = [
-        [one for one, its in zip(heard, labels, strict=True) if its == label]
-        for label in np.unique(labels)
-    ]
-    return [_sum_of(some)._replace(chunk=chunk) for some in clusters]
-
-
-def _sum_of(some: list[Heard]) -> Heard:
-    told: dict[int, float] = {}
-    for one in some:
-        for number, seconds in one.told.items():
-            told[number] = told.get(number, 0.0) + seconds
-    return Heard(some[0].chunk, sum(one.embedding for one in some), told)
+    """One for each cluster, as if of that chunk."""
+    summed = []
+    for label in np.unique(labels):
+        some = [one for one, its in zip(heard, labels, strict=True) if its == label]
+        told: dict[int, float] = {}
+        for one in some:
+            for number, seconds in one.told.items():
+                told[number] = told.get(number, 0.0) + seconds
+        summed.append(Heard(chunk, sum(one.embedding for one in some), told))
+    return summed
 
 
 def _shared(turns: list[Turn], before: list[Turn], first: float) -> dict[int, float]:

@@ -38,7 +38,7 @@ EDGE_S, SHORTEST_S = 0.5, 0.1
 SPEECH_S, SPEECH_PROBABILITY, LATE_S = 1.5, 0.9, 0.5
 
 
-def _bins(features: Features) -> tuple[Tensor, float]:
+def bins_of(features: Features) -> tuple[Tensor, float]:
     """Probabilities of PyanNet's classes, (bins, 7) on the CPU, and seconds of a bin."""
     bins_per_position = features.probabilities.shape[-2]
     return features.probabilities.float().flatten(0, -2).cpu(), POSITION_S / bins_per_position
@@ -72,7 +72,7 @@ def without_pauses(turns: list[Turn], features: Features) -> list[Turn]:
         Sorted. Those that a pause cuts are several, each as probable as the whole; those that are
         nothing else are gone.
     """
-    classes, bin_s = _bins(features)
+    classes, bin_s = bins_of(features)
     nobody = classes[:, 0]
     pauses = runs(nobody > PAUSE_PROBABILITY, round(PAUSE_S / bin_s))
     parts = sorted(part for turn in turns for part in _cut(turn, pauses, bin_s))
@@ -100,7 +100,7 @@ def without_false_overlap(turns: list[Turn], features: Features) -> list[Turn]:
         Sorted. Of two speakers, the one stays who is told more often, where nobody else is, while
         that local speaker of PyanNet is active.
     """
-    classes, bin_s = _bins(features)
+    classes, bin_s = bins_of(features)
     num_speakers = 1 + max((turn.speaker for turn in turns), default=-1)
     told = np.zeros((num_speakers, len(classes)), dtype=bool)
     for turn in turns:
@@ -138,22 +138,25 @@ def with_heard_edges(turns: list[Turn], features: Features) -> list[Turn]:
         In the same order. An edge moves to where the local speaker who is most active beside it
         falls silent.
     """
-    classes, bin_s = _bins(features)
+    classes, bin_s = bins_of(features)
     active = activities(classes).numpy()  # (bins, 3)
     edge, shortest = round(EDGE_S / bin_s), round(SHORTEST_S / bin_s)
+
+    def goes_on(first: int, last: int) -> np.ndarray:
+        """Whether who is most active from first to last is heard in each bin."""
+        return active[:, active[first:last].mean(0).argmax()] > 0.5
+
     moved = []
     for turn in turns:
         start, stop = round(turn.start / bin_s), min(round(turn.end / bin_s), len(active))
         if stop - start < shortest:
             moved.append(turn)
             continue
-        local = active[max(start, stop - edge) : stop].mean(0).argmax()
-        heard = active[:, local] > 0.5
+        heard = goes_on(max(start, stop - edge), stop)
         end = _edge(heard[stop:], END_S / bin_s) + stop
         if end == stop:
             end -= _edge(~heard[start + shortest : stop][::-1], END_S / bin_s)
-        local = active[start : min(stop, start + edge)].mean(0).argmax()
-        heard = active[:, local] > 0.5
+        heard = goes_on(start, min(stop, start + edge))
         begin = start - _edge(heard[:start][::-1], EARLIER_S / bin_s)
         if begin == start:
             begin += _edge(~heard[start : end - shortest], LATER_S / bin_s)
@@ -186,7 +189,7 @@ def latest_starts(features: Features) -> Tensor:
         For `decode`: after turns that reach up to each bin, the last bin for the next one to start;
         the number of bins where none has to.
     """
-    classes, bin_s = _bins(features)
+    classes, bin_s = bins_of(features)
     nobody = classes[:, 0]
     least, late = round(SPEECH_S / bin_s), round(LATE_S / bin_s)
     latest = torch.full((len(nobody),), len(nobody))
