@@ -10,7 +10,6 @@ from ..io.errors import InputError
 
 if TYPE_CHECKING:  # what takes seconds to import is imported by the functions that need it
     import numpy as np
-    from torch import Tensor
 
     from ..pipelines.output import Pix2SeqOutput
 
@@ -30,20 +29,6 @@ def check_channels(told: str) -> str | int:
     if told.isascii() and told.isdigit() and int(told) > 0:
         return int(told) - 1
     raise InputError(f"--channels must be mix, each, or a number from 1 up, not '{told}'.")
-
-
-def read_channels(file: Path, channels: str | int, sample_rate: int) -> Tensor:
-    """Waveform of a recording, (channels that are heard apart, samples).
-
-    Raises
-    ------
-    InputError
-        It cannot be read, or there is no such channel.
-    """
-    from ..io.audio import Audio
-
-    audio = Audio(sample_rate, mono=None if channels == EACH else "downmix")
-    return audio({"audio": file, "channel": channels if isinstance(channels, int) else None})[0]
 
 
 def hear(
@@ -76,21 +61,29 @@ def hear(
         In seconds.
     waveform : (samples,) array, or None
     """
-    from ..io.audio import Audio
-    from ..io.longs import is_long
+    from ..io.audio import Audio, opened
+    from ..io.longs import is_long, rewindable
 
-    if not shown and channels != EACH and is_long({"audio": file}):
-        channel = None if channels == MIX else channels
-        output = diarize({"audio": file, "channel": channel, "uri": uri})
-        return output, Audio().get_duration(file), None
-    waveform = read_channels(file, channels, sample_rate)  # (channels heard apart, samples)
-    output = diarize_channels(diarize, waveform, sample_rate, uri)
-    mixed = waveform[0] if len(waveform) == 1 else waveform.mean(dim=0)
-    return output, waveform.shape[1] / sample_rate, mixed.numpy()
+    channel = channels if isinstance(channels, int) else None
+    with rewindable({"audio": file, "channel": channel, "uri": uri}) as sound:
+        if shown or not is_long(sound):
+            audio = Audio(sample_rate, mono=None if channels == EACH else "downmix")
+            waveform = audio(sound)[0]  # (channels heard apart, samples)
+            apart = [
+                {"waveform": row[None], "sample_rate": sample_rate, "uri": uri} for row in waveform
+            ]
+            output = diarize_channels(diarize, apart, uri)
+            mixed = waveform[0] if len(waveform) == 1 else waveform.mean(dim=0)
+            return output, waveform.shape[1] / sample_rate, mixed.numpy()
+        apart = [sound]
+        if channels == EACH:
+            with opened(sound) as header:
+                apart = [{**sound, "channel": number} for number in range(header.channels)]
+        return diarize_channels(diarize, apart, uri), Audio().get_duration(sound), None
 
 
 def diarize_channels(
-    diarize: Callable[[Mapping], Pix2SeqOutput], waveform: Tensor, sample_rate: int, uri: str
+    diarize: Callable[[Mapping], Pix2SeqOutput], files: list[Mapping], uri: str
 ) -> Pix2SeqOutput:
     """Diarize each channel by itself, and put together what was heard.
 
@@ -101,19 +94,18 @@ def diarize_channels(
     ----------
     diarize : callable
         From a file to an output, as a pipeline is.
-    waveform : (channels, samples) Tensor
-    sample_rate : int
-        In Hz.
+    files : list of Mapping
+        One a channel, as pipelines take them.
     uri : str
     """
     from ..pipelines.output import Pix2SeqOutput, annotate, confidence_of
     from ..pipelines.stitching import Turn, exclusive
 
-    if len(waveform) == 1:
-        return diarize({"waveform": waveform, "sample_rate": sample_rate, "uri": uri})
+    if len(files) == 1:
+        return diarize(files[0])
     turns, names, numbers = [], {}, {}
-    for number, channel in enumerate(waveform, 1):
-        output = diarize({"waveform": channel[None], "sample_rate": sample_rate, "uri": uri})
+    for number, file in enumerate(files, 1):
+        output = diarize(file)
         for segment, track, who in output.speaker_diarization.itertracks(yield_label=True):
             name = f"{number}:{who}" if str(who).startswith("SPEAKER_") else str(who)
             speaker = numbers.setdefault(name, len(numbers))

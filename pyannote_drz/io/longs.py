@@ -1,7 +1,8 @@
 """Long recordings: what lasts for hours is on the disk, mixed and resampled, and read in pieces.
 
 A day at 16 kHz is 5.5 GB. What hears a recording block by block takes a `LongWaveform` for a
-tensor: both have a length, are sliced and split.
+tensor: both have a length, are sliced and split. A pipe is read once: `rewindable` keeps what it
+gives, in memory or, if it is long, on the disk.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +22,7 @@ from torch import Tensor
 from .audio import opened
 from .errors import InputError
 from .mixing import mix
+from .sounds import is_file_object, seekable
 
 LONG_S = 2 * 3600.0  # s; 0.5 GB at 16 kHz
 PART_S = 60.0  # mixed and resampled at once
@@ -61,14 +64,36 @@ class LongWaveform:
         return (self[first : first + size] for first in range(0, len(self), size))
 
 
+@contextmanager
+def rewindable(file: Mapping) -> Iterator[Mapping]:
+    """A validated file that can be read again; of a pipe, which cannot, all that it gives.
+
+    Raises
+    ------
+    InputError
+        The pipe cannot be opened.
+    """
+    audio = file.get("audio")
+    if is_file_object(audio):
+        with seekable(audio) as kept:
+            yield file if kept is audio else {**file, "audio": kept}
+    elif audio is None or Path(audio).is_file():
+        yield file
+    else:
+        try:
+            pipe = Path(audio).open("rb")
+        except OSError as error:
+            raise InputError(f"cannot read '{audio}': {error.strerror or error}") from error
+        with pipe, seekable(pipe) as kept:
+            yield {**file, "audio": kept}
+
+
 def is_long(file: Mapping) -> bool:
-    """Whether a validated file is better not held in memory."""
+    """Whether a validated and rewindable file is better not held in memory."""
     if "waveform" in file:
         return False
-    if isinstance(file["audio"], (str, Path)) and not Path(file["audio"]).is_file():
-        return False  # a pipe, which is read once
     with opened(file) as sound:
-        return sound.num_frames is not None and sound.num_frames > LONG_S * sound.rate
+        return sound.count() > LONG_S * sound.rate
 
 
 def read_long(file: Mapping, sample_rate: int) -> LongWaveform:

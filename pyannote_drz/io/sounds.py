@@ -246,7 +246,7 @@ def open_sound(source: str | os.PathLike | BinaryIO, name: str) -> Iterator[Soun
         It is no sound file that libsndfile knows, was cut, or holds no sample.
     """
     if is_file_object(source):
-        with _seekable(source) as file:
+        with seekable(source) as file:
             guarded = Guarded(file)
             try:
                 yield _sound(guarded, guarded, name)
@@ -260,7 +260,7 @@ def open_sound(source: str | os.PathLike | BinaryIO, name: str) -> Iterator[Soun
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 yield _sound(str(path), Guarded(file), name)
                 return
-            with _seekable(file) as whole:
+            with seekable(file) as whole:
                 guarded = Guarded(whole)
                 yield _sound(guarded, guarded, name)
     except OSError as error:
@@ -283,10 +283,10 @@ def _sound(source: Guarded | str, file: Guarded, name: str) -> Sound:
 
 
 @contextmanager
-def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
+def seekable(file: BinaryIO) -> Iterator[BinaryIO]:
     """The same file, or if it is a pipe all that it gives, which longer ones keep on the disk."""
-    seekable = getattr(file, "seekable", None)
-    if callable(getattr(file, "seek", None)) and (seekable is None or seekable()):
+    can_seek = getattr(file, "seekable", None)
+    if callable(getattr(file, "seek", None)) and (can_seek is None or can_seek()):
         yield file
         return
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as whole:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..io.audio import Audio, AudioFile
 from ..io.errors import InputError
-from ..io.longs import is_long, read_long
+from ..io.longs import is_long, read_long, rewindable
 from ..models.encoders import Features
 from ..models.parallel import mapped, num_workers
 from ..models.pix2seq import Pix2SeqDiarizer
@@ -470,12 +470,10 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, HyperParameters):
     def _offline(self, file, fewest, most, known_speakers, hook) -> Job:
         settings = self.settings
         enrolled = yield from enroll(self._recordings(known_speakers), settings)
-        if is_long(file):
-            rate = self._audio.sample_rate
-            waveform = read_long(file, rate)  # (samples,), on the disk
-        else:
-            waveform, rate = self._audio(file)
-            waveform = waveform[0]  # (samples,)
+        rate = self._audio.sample_rate
+        with rewindable(file) as sound:
+            # (samples,), on the disk if it is long
+            waveform = read_long(sound, rate) if is_long(sound) else self._audio(sound)[0][0]
         features = self.encode(waveform, hook)
         turns, speakers = yield from diarize(features, waveform, settings, fewest, most, hook)
         turns = clip(turns, 0.0, len(waveform) / rate)  # the last position may end later

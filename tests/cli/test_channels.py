@@ -70,4 +70,6 @@ def test_hours_are_not_read_here(call, diarize, monkeypatch):
     assert diarize.heard == [{"audio": call, "channel": 1, "uri": "call"}]
     assert duration == 2.0 and waveform is None
     hear(diarize, call, "each", RATE, "call", False)
-    assert "waveform" in diarize.heard[1]
+    assert [file["channel"] for file in diarize.heard[1:]] == [0, 1]
+    hear(diarize, call, "each", RATE, "call", True)  # a report plays all of it
+    assert "waveform" in diarize.heard[3]

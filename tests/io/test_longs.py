@@ -1,5 +1,8 @@
 """Long recordings are read piece by piece, and are what is read at once."""
 
+import os
+import threading
+
 import numpy as np
 import pytest
 import soundfile
@@ -8,7 +11,7 @@ import torch
 from pyannote_drz.io import longs
 from pyannote_drz.io.audio import Audio
 from pyannote_drz.io.errors import InputError
-from pyannote_drz.io.longs import is_long, read_long
+from pyannote_drz.io.longs import is_long, read_long, rewindable
 
 
 def written(path, rate: int, channels: int, seconds: float = 7.3):
@@ -43,10 +46,34 @@ def test_one_channel(tmp_path):
         read_long({**file, "channel": 2}, 16000)
 
 
-def test_short_ones_and_pipes_are_not_long(tmp_path):
+def test_short_ones_are_not_long(tmp_path):
     assert not is_long(written(tmp_path / "m.wav", 16000, 1))
     assert not is_long({"waveform": torch.zeros(1, 10), "sample_rate": 1})
-    assert not is_long({"audio": "/dev/stdin"})
+
+
+@pytest.mark.parametrize("container", ["WAV", "FLAC"])
+def test_a_pipe_is_kept_and_may_be_long(tmp_path, monkeypatch, container):
+    monkeypatch.setattr(longs, "LONG_S", 7.0)
+    file = written(tmp_path / "m.wav", 16000, 1)
+    stored = tmp_path / "stored"
+    soundfile.write(stored, soundfile.read(file["audio"])[0], 16000, format=container)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    feeder = threading.Thread(target=lambda: pipe.write_bytes(stored.read_bytes()))
+    feeder.start()
+    with rewindable({"audio": str(pipe), "uri": "pipe"}) as kept:
+        assert is_long(kept)
+        found = read_long(kept, 16000).read()
+    feeder.join()
+    assert torch.equal(found, Audio(16000)(stored)[0][0])
+
+
+def test_what_can_be_read_again_is_left_as_it_is(tmp_path):
+    file = written(tmp_path / "m.wav", 16000, 1)
+    with rewindable(file) as same, open(file["audio"], "rb") as sound:
+        assert same is file
+        with rewindable({"audio": sound}) as opened:
+            assert opened["audio"] is sound
 
 
 def test_what_cannot_be_read(tmp_path):
