@@ -1,6 +1,6 @@
 """Writing: the loop that turns a model and its memory of a chunk into tokens.
 
-    memory = model.listen(model.encoder(waveforms))   # prefill
+    memory = model.prefill(model.encoder(waveforms))   # prefill
     decoded = decode(model, memory)                   # one token at a time, for all chunks at once
     model.vocabulary.decode(decoded.tokens[0])   # who spoke when, in the first chunk
 
@@ -128,7 +128,7 @@ def decode(
     model : Pix2SeqDiarizer
         In evaluation mode.
     memory : Memory
-        What `model.listen` returned.
+        What `model.prefill` returned.
     max_speakers : int or (batch,) Tensor, optional
         Letters that may be used, prompted ones included. Defaults to all.
     newcomer_bias : float, optional
@@ -175,7 +175,7 @@ def decode(
     rows = torch.arange(batch, device=device)  # chunks that are still being written
 
     for step in range(vocabulary.max_tokens):
-        logits = model.write(tokens[rows, :step], memory, cache, first=step)[:, -1].float()
+        logits = model.logits(tokens[rows, :step], memory, cache, first=step)[:, -1].float()
         logits = logits + newcomer_bias * grammar.newcomer
         allowed = grammar.mask()
         is_given = step < num_given[rows]
@@ -209,4 +209,4 @@ def transcribe(
     model: Pix2SeqDiarizer, waveforms: Tensor, max_speakers: Tensor | int | None = None
 ) -> Decoded:
     """Listen to (batch, samples) chunks, and write greedily."""
-    return decode(model, model.listen(model.encoder(waveforms)), max_speakers)
+    return decode(model, model.prefill(model.encoder(waveforms)), max_speakers)

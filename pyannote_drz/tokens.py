@@ -104,7 +104,7 @@ class Vocabulary:
         return slice(self.first_speaker, len(self))
 
     @property
-    def letters(self) -> str:
+    def labels(self) -> str:
         """Labels of the speakers, in order."""
         return string.ascii_uppercase[: self.max_speakers]
 
@@ -263,7 +263,7 @@ class Vocabulary:
         annotation = Annotation()
         for track, (start, end, speaker) in enumerate(self.to_triplets(tokens)):
             segment = Segment(start * self.resolution, end * self.resolution)
-            annotation[segment, track] = self.letters[speaker]
+            annotation[segment, track] = self.labels[speaker]
         return annotation
 
     def grammar(

@@ -84,7 +84,7 @@ def positions(prompts) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def memory(model, features, positions):
     with torch.inference_mode():
-        return model.listen(features, positions)
+        return model.prefill(features, positions)
 
 
 def full_log_probabilities(model, memory, tokens):
@@ -97,7 +97,7 @@ def full_log_probabilities(model, memory, tokens):
     grammar = v.grammar(batch, num_bins=memory.bin_keys.shape[1])
     found = torch.zeros(batch, length)
     with torch.inference_mode():
-        logits = model.write(tokens, memory)[:, :-1]
+        logits = model.logits(tokens, memory)[:, :-1]
         for step in range(length):
             allowed = logits[:, step].masked_fill(~grammar.mask(), -torch.inf).softmax(-1)
             for row, token in enumerate(tokens[:, step].tolist()):
@@ -131,7 +131,7 @@ def test_greedy_takes_the_best(model, memory):
     decoded = decode(model, memory)
     v = model.vocabulary
     with torch.inference_mode():
-        logits = model.write(decoded.tokens[:, :0], memory)[:, 0]
+        logits = model.logits(decoded.tokens[:, :0], memory)[:, 0]
     allowed = v.grammar(4, num_bins=101).mask()
     probability = logits.masked_fill(~allowed, -torch.inf).softmax(-1)
     for row, token in enumerate(decoded.tokens[:, 0].tolist()):
@@ -207,7 +207,7 @@ def test_cached_equals_full_forward(model, memory, given, temperature):
 def test_cached_equals_full_forward_to_the_very_end(chatterbox, make_features):
     """Up to 64 triplets, the first 60 of which are given."""
     with torch.inference_mode():
-        memory = chatterbox.listen(make_features(1, 375))
+        memory = chatterbox.prefill(make_features(1, 375))
     many = [(10 * k, 10 * k + 25, k % 3) for k in range(60)]
     decoded = decode(chatterbox, memory, given=given_of(chatterbox, [many]))
     assert 181 < decoded.tokens.shape[1] <= 193
@@ -244,7 +244,7 @@ def test_what_is_written_can_be_read(chatterbox, memory, given):
     for tokens in decode(chatterbox, memory, given=given).tokens.tolist():
         triplets = v.to_triplets(tokens)
         assert triplets == sorted(set(triplets))
-        assert set(v.decode(tokens).labels()) <= set(v.letters)
+        assert set(v.decode(tokens).labels()) <= set(v.labels)
 
 
 # ---- batches ------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ def test_batch_equals_its_rows(model, features, memory, positions, given, row):
     """Also where rows have different numbers of prompts."""
     together = decode(model, memory, given=given)
     with torch.inference_mode():
-        alone = model.listen(
+        alone = model.prefill(
             Features(*(x[row : row + 1] for x in features)), positions[row : row + 1]
         )
     expected = decode(model, alone, given=given and given[row : row + 1])
@@ -277,7 +277,7 @@ def test_decoding_leaves_the_memory_alone(model, memory):
 def test_transcribe_is_encode_listen_and_decode(model):
     waveforms = noise(2, 2 * SAMPLE_RATE)
     with torch.inference_mode():
-        memory = model.listen(model.encoder(waveforms))
+        memory = model.prefill(model.encoder(waveforms))
     expected = decode(model, memory, max_speakers=3)
     actual = transcribe(model, waveforms, max_speakers=3)
     assert actual.tokens.equal(expected.tokens)
@@ -302,7 +302,7 @@ def test_other_seed_other_sample(model, memory):
 def test_cold_samples_are_the_most_probable_tokens(model, memory):
     tokens = torch.tensor(sample(model, memory, seed=1, temperature=1e-4))
     with torch.inference_mode():
-        logits = model.write(tokens[:, :0], memory)[:, 0]
+        logits = model.logits(tokens[:, :0], memory)[:, 0]
     allowed = model.vocabulary.grammar(4, num_bins=101).mask()
     assert (logits.masked_fill(~allowed, -1e9).argmax(1) == tokens[:, 0]).all()
     assert tokens.tolist() == sample(model, memory, seed=2, temperature=1e-4)
@@ -331,7 +331,7 @@ def test_hot_samples_keep_the_models_probabilities(model, memory):
 @pytest.mark.parametrize("max_speakers", [1, 2, 8])
 def test_max_speakers(chatterbox, features, max_speakers):
     with torch.inference_mode():
-        memory = chatterbox.listen(features)
+        memory = chatterbox.prefill(features)
     for triplets in rows(chatterbox, decode(chatterbox, memory, max_speakers=max_speakers)):
         assert {speaker for _, _, speaker in triplets} <= set(range(max_speakers))
 
@@ -349,7 +349,7 @@ def test_newcomers(model, memory, prompts, given):
 
 def test_max_speakers_of_each_chunk(chatterbox, features):
     with torch.inference_mode():
-        memory = chatterbox.listen(features)
+        memory = chatterbox.prefill(features)
     limits = [1, 2, 3, 8]
     decoded = decode(chatterbox, memory, max_speakers=torch.tensor(limits))
     for limit, triplets in zip(limits, rows(chatterbox, decoded), strict=True):
@@ -384,7 +384,7 @@ def test_short_chunks_stay_within_their_bins(chatterbox, num_samples):
 def test_whole_chunk(model, make_features):
     """30 s, to the last bin."""
     with torch.inference_mode():
-        decoded = decode(model, model.listen(make_features(1, 375)))
+        decoded = decode(model, model.prefill(make_features(1, 375)))
     for triplets in rows(model, decoded):
         assert all(0 <= start < end <= 1500 for start, end, _ in triplets)
 
@@ -401,7 +401,7 @@ def test_empty_only_if_more_probable_than_not(make_writer, make_features, first)
     model, features = make_writer(), make_features(1, POSITIONS)
     with torch.inference_mode():
         model.evidence_factors.zero_()  # PyanNet is too sure of one of them
-        memory = model.listen(features)
+        memory = model.prefill(features)
     v = model.vocabulary
     (tokens,) = given = given_of(model, [first])
     grammar = v.grammar(1, num_bins=101)
@@ -410,7 +410,7 @@ def test_empty_only_if_more_probable_than_not(make_writer, make_features, first)
     starts = grammar.mask()[0]
     starts[v.eos] = False
     with torch.inference_mode():
-        logits = model.write(torch.tensor([tokens], dtype=torch.long), memory)[0, -1]
+        logits = model.logits(torch.tensor([tokens], dtype=torch.long), memory)[0, -1]
         speech = logits[starts].logsumexp(0)
         assert logits[starts].max() < speech - 1  # starts are spread over bins
         for share, is_empty in ((0.4, False), (0.6, True)):
@@ -418,7 +418,7 @@ def test_empty_only_if_more_probable_than_not(make_writer, make_features, first)
             quiet.evidence_factors.zero_()
             wanted = speech + torch.tensor(share / (1 - share)).log()
             quiet.end_or_pad.bias[1] += wanted - logits[v.eos]
-            decoded = decode(quiet, quiet.listen(features), given=given)
+            decoded = decode(quiet, quiet.prefill(features), given=given)
             assert (decoded.tokens[0, len(tokens)] == v.eos) == is_empty
 
 
@@ -461,7 +461,7 @@ def test_what_breaks_the_grammar_cannot_be_given(model, memory, first, token):
 def test_more_speakers_than_letters(chatterbox, features):
     """Whoever expects 20 speakers gets the 8 that this model can name."""
     with torch.inference_mode():
-        memory = chatterbox.listen(features)
+        memory = chatterbox.prefill(features)
     expected = decode(chatterbox, memory)
     actual = decode(chatterbox, memory, max_speakers=20)
     assert actual.tokens.equal(expected.tokens)
@@ -479,7 +479,7 @@ def test_turns_start_in_time(make_writer, features, seed):
     latest[1, :60] = torch.arange(60).clamp(min=10) + 5  # somebody speaks from bin 10 to the end
     latest[2, :1] = 0
     latest[3] = torch.arange(num_bins) + 5  # to the very end, where no turn has room
-    memory = model.listen(features, torch.zeros(4, dtype=torch.long))
+    memory = model.prefill(features, torch.zeros(4, dtype=torch.long))
     alone = decode(model, memory)
     assert (alone.tokens[:, 0] == v.eos).all()
     decoded = decode(model, memory, latest=latest)
@@ -498,7 +498,7 @@ def test_turns_start_in_time(make_writer, features, seed):
 def test_what_is_given_is_not_judged(model, features):
     """Prompts begin when they begin; only what comes after them has to come in time."""
     given = given_of(model, [[(8, 20, 0)]] * 4)
-    memory = model.listen(features, torch.full((4,), 5))
+    memory = model.prefill(features, torch.full((4,), 5))
     latest = torch.full((4, 4 * POSITIONS), 4 * POSITIONS)
     latest[:, :30] = 4
     latest[:, 20] = 30

@@ -120,7 +120,7 @@ def test_layout():
     assert (VOCABULARY.pad, VOCABULARY.eos) == (0, 1)
     assert VOCABULARY.num_bins == 1501
     assert VOCABULARY.max_tokens == LONGEST == 193
-    assert VOCABULARY.letters == "ABCDEFGH"
+    assert VOCABULARY.labels == "ABCDEFGH"
     assert len(VOCABULARY) == 2 + 1501 + 8
     ids = list(range(len(VOCABULARY)))
     assert [0, 1] + ids[VOCABULARY.times] + ids[VOCABULARY.speakers] == ids
@@ -264,13 +264,13 @@ def test_round_trip_is_exact_up_to_a_bin(conversation):
     annotation = annotate(*conversation)
     _, labels = VOCABULARY.triplets(conversation)
     decoded = VOCABULARY.decode(VOCABULARY.encode(annotation))
-    assert set(decoded.labels()) <= set(VOCABULARY.letters)
+    assert set(decoded.labels()) <= set(VOCABULARY.labels)
     chunk = Segment(0, DURATION)
     for label in annotation.labels():
         spoken = annotation.crop(chunk).label_timeline(label).support()
         written = Timeline()
         if label in labels:
-            written = decoded.label_timeline(VOCABULARY.letters[labels.index(label)])
+            written = decoded.label_timeline(VOCABULARY.labels[labels.index(label)])
         lost, added = spoken.extrude(written), written.extrude(spoken)
         assert all(segment.duration <= RESOLUTION + 1e-6 for segment in lost)
         pauses = spoken.gaps(support=spoken.extent())
@@ -290,7 +290,7 @@ def test_round_trip_of_tokens(conversation):
 def test_round_trip_of_tokens_with_prompts(conversation, labels, num_prompted):
     prompted = labels[:num_prompted]
     tokens = VOCABULARY.encode(annotate(*conversation), prompted)
-    letters = VOCABULARY.letters[:num_prompted]
+    letters = VOCABULARY.labels[:num_prompted]
     assert VOCABULARY.encode(VOCABULARY.decode(tokens), letters) == tokens
 
 
@@ -384,7 +384,7 @@ def test_real_windows(shared, step):
             ]
             prompted = labels[: i % 5]
             tokens = VOCABULARY.encode(annotate(*turns), prompted)
-            letters = VOCABULARY.letters[: len(prompted)]
+            letters = VOCABULARY.labels[: len(prompted)]
             assert VOCABULARY.encode(VOCABULARY.decode(tokens), letters) == tokens
             sequences.append(window(turns, labels, [0.5] * len(prompted)))
     assert len(sequences) > 1000

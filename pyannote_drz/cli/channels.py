@@ -75,7 +75,7 @@ def hear(
             output = diarize_channels(diarize, apart, uri)
             mixed = waveform[0] if len(waveform) == 1 else waveform.mean(dim=0)
             return output, waveform.shape[1] / sample_rate, mixed.numpy()
-        apart = [sound]
+        apart = [dict(sound)]
         if channels == EACH:
             with opened(sound) as header:
                 apart = [{**sound, "channel": number} for number in range(header.channels)]

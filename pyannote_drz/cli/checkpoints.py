@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from ..io.drafts import draft_of
+from ..io.atomic import atomic_write
 
 LAST = "last.ckpt"
 BEST = "best.ckpt"
@@ -59,7 +59,7 @@ class DurableCheckpoints(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict, path: Path | str, storage_options=None) -> None:
         """Write a checkpoint of the trainer."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with draft_of(path, durable=True) as part:
+        with atomic_write(path, durable=True) as part:
             torch.save(checkpoint, part)
 
 

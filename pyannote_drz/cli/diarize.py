@@ -109,7 +109,8 @@ def diarize(
     for file in files:
         try:
             write_all(
-                *listen(file, diarizer, options, references, heard_channels, shown, tell), wanted
+                *diarize_one(file, diarizer, options, references, heard_channels, shown, tell),
+                wanted,
             )
         except BrokenPipeError:  # nobody reads any more
             raise
@@ -243,7 +244,7 @@ def files_of(pipeline: Path) -> list[Path]:
 # ---- what is done -------------------------------------------------------------------------------
 
 
-def listen(
+def diarize_one(
     file: Path,
     pipeline: Pix2SeqDiarization,
     options: dict,

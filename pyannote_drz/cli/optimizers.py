@@ -56,10 +56,10 @@ class MuonAdamW(Optimizer):
             for name, parameter in group["params"]:
                 is_hidden = parameter.ndim == 2 and name.startswith(tuple(hidden))
                 chosen[is_hidden].append((name, parameter))
-            dials = {"lr": lr, "weight_decay": weight_decay, **group}
+            settings = {"lr": lr, "weight_decay": weight_decay, **group}
             for groups, named in ((matrices, chosen[True]), (others, chosen[False])):
                 if named:
-                    groups.append({**dials, "params": named})
+                    groups.append({**settings, "params": named})
         if not matrices:
             raise ValueError(f"no matrix of the model has a name that begins with {list(hidden)}.")
         super().__init__([*matrices, *others], {"lr": lr, "weight_decay": weight_decay})

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from typer import Argument, Option
 
-from ..io.drafts import draft_of
+from ..io.atomic import atomic_write
 from ..io.errors import InputError, one_line
 from ..io.names import field_of, uri_of
 
@@ -282,7 +282,7 @@ def write_protocol(
     from .formats import rttm_of
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    with draft_of(out) as draft:
+    with atomic_write(out) as draft:
         for part in ("rttm", "uem"):
             (draft / part).mkdir(parents=True)
         for uri, _, _, annotation, annotated in recordings:

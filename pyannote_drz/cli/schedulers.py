@@ -1,7 +1,7 @@
 """Schedulers: how the learning rate moves, as Lightning wants it told.
 
 All of them are called alike, `scheduler(optimizer, monitor=…, direction=…,
-num_batches_per_epoch=…, num_steps=…, share_of_time=…)`, after their own dials were set by the
+num_batches_per_epoch=…, num_steps=…, share_of_time=…)`, after their own parameters were set by the
 configuration, as in pyannote.audio 3. So another package's scheduler is a function with these
 arguments.
 """
@@ -55,7 +55,7 @@ def warmup_cosine(
     Raises
     ------
     ValueError
-        If training has no end, or a dial is out of its range.
+        If training has no end, or a parameter is out of its range.
     """
     if math.isinf(num_steps) and share_of_time is None:
         raise ValueError(

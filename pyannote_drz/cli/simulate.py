@@ -88,7 +88,7 @@ def simulate(
     ] = None,
     config: Annotated[
         Path | None,
-        Option(exists=True, dir_okay=False, help="YAML of SimulationConfig's dials."),
+        Option(exists=True, dir_okay=False, help="YAML of SimulationConfig's parameters."),
     ] = None,
     audio_format: Annotated[Format, Option("--format")] = Format.flac,
     jobs: Annotated[
@@ -158,7 +158,7 @@ def prepare(
 
     if duration_s > MAX_DURATION_S:
         raise InputError(f"duration must be at most {MAX_DURATION_S:g} s, not {duration_s:g}.")
-    dials = load_config(config_yml)
+    config = load_config(config_yml)
     source, told = make_turns(turns, scripts, *speakers, duration_s)
     of_voices = load_protocol(protocol, registry_yml)
     voices = protocol_voices(of_voices, subset)
@@ -168,32 +168,32 @@ def prepare(
     ingredients = Ingredients(
         voices,
         source,
-        dials,
+        config,
         CACHE if cache is None else cache.expanduser().resolve(),
         noise,
         "train" if subset == "train" else "test",
     )
     known = [(v.speaker, v.source, Path(v.path).name, v.regions) for v in voices]
-    dials = dataclasses.asdict(dials)
-    del dials["prompts"]  # a corpus has none
+    config = dataclasses.asdict(config)
+    del config["prompts"]  # a corpus has none
     made_with = {
         "protocol": protocol,
         "voices": digest(repr(sorted(known)).encode()),
         **told,
         "noise": None if noise is None else digest(noise.read_bytes()),
-        "dials": dials,
+        "configuration": config,
     }
     scope = "global" if scopes == {"global"} else "database"
     return ingredients, Corpus(out, subset, seed, duration_s, file_format, scope, made_with)
 
 
 def load_config(path: Path | None) -> SimulationConfig:
-    """Dials of the simulator from YAML.
+    """Configuration of the simulator from YAML.
 
     Raises
     ------
     ValueError
-        If the file is no YAML mapping, or has an unknown dial or a bad value.
+        If the file is no YAML mapping, or has an unknown parameter or a bad value.
     """
     import yaml
 
@@ -204,7 +204,7 @@ def load_config(path: Path | None) -> SimulationConfig:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         if not isinstance(values, dict):
-            raise InputError("it must hold dials and their values, as in 'bleed_share: 0.5'.")
+            raise InputError("it must hold parameters and their values, as in 'bleed_share: 0.5'.")
         return SimulationConfig.from_dict(values)
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: {one_line(error)}") from error

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from .drafts import draft_of
+from .atomic import atomic_write
 from .errors import InputError
 
 CACHE = Path(os.environ.get("PYANNOTE_DRZ_CACHE", "~/.cache/pyannote_drz")).expanduser()
@@ -62,7 +62,7 @@ def write_output(path: Path, content: bytes) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remember(path, content)
-    with draft_of(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(content)
 
 
@@ -72,7 +72,7 @@ def remember(path: Path, content: bytes) -> None:
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         known = note.read_text().split() if note.is_file() else []
-        with draft_of(note) as part:
+        with atomic_write(note) as part:
             part.write_text("\n".join([*known[1 - KEPT :], _checksum(content)]))
     except (OSError, ValueError) as error:
         warnings.warn(

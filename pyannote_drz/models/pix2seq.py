@@ -273,7 +273,7 @@ class Pix2SeqDiarizer(Model):
         bias = factors @ similarities.flatten(1)  # (heads, batch x queries x positions)
         return bias.view(-1, *similarities.shape[1:]).transpose(0, 1)
 
-    def listen(self, features: Features, prompts: Tensor | None = None) -> Memory:
+    def prefill(self, features: Features, prompts: Tensor | None = None) -> Memory:
         """Read the features of chunks.
 
         Parameters
@@ -434,7 +434,7 @@ class Pix2SeqDiarizer(Model):
             falls, silent_s = evidence.end_terms(begin, evidence.who_starts(begin))
             times[:, is_end] += fall * falls + gone * silent_s
 
-    def write(self, tokens: Tensor, memory: Memory, cache=None, first: int = 0) -> Tensor:
+    def logits(self, tokens: Tensor, memory: Memory, cache=None, first: int = 0) -> Tensor:
         """Logits of what comes next, after each of the tokens written so far.
 
         Parameters
@@ -442,7 +442,7 @@ class Pix2SeqDiarizer(Model):
         tokens : (batch, written) Tensor
             Without <diarize>, which is always there.
         memory : Memory
-            What `listen` returned.
+            What `prefill` returned.
         cache : pyannote_drz.decoding.Cache, optional
             Holds keys and values of what was written before `first`.
         first : int, optional
@@ -536,8 +536,8 @@ class Pix2SeqDiarizer(Model):
             raise ValueError(
                 f"expected (batch, samples) or (batch, 1, samples), got {tuple(waveforms.shape)}."
             )
-        memory = self.listen(self.encoder(waveforms))
+        memory = self.prefill(self.encoder(waveforms))
         activities = memory.activity.float().sigmoid()
         if tokens is None:
             return activities
-        return activities, self.write(tokens, memory)
+        return activities, self.logits(tokens, memory)

@@ -143,7 +143,7 @@ def decode_chunks(
     windows = [Features.join([r.prompts.features, r.features]) for r in requests]
     features = Features.stack(windows).to(device).to(torch.float32)
     prompted = [request.prompts.features.num_positions for request in requests]
-    memory = model.listen(features, torch.tensor(prompted, device=device))
+    memory = model.prefill(features, torch.tensor(prompted, device=device))
     max_speakers = torch.tensor([request.max_speakers for request in requests], device=device)
     given = [vocabulary.from_triplets(vocabulary.given(r.prompts.spans))[:-1] for r in requests]
     latest = torch.stack(

@@ -12,7 +12,7 @@ from pyannote.core import Annotation, Segment
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ..io.drafts import draft_of
+from ..io.atomic import atomic_write
 from ..models.encoders.campplus import EMBEDDING_DIM
 from .embeddings import unit
 from .prompts import Speaker, waveform_of
@@ -54,7 +54,7 @@ class VoicePrompts(dict):
         about = {
             name: json.dumps({key: voice[key] for key in kept}) for name, voice in self.items()
         }
-        with draft_of(path) as draft:
+        with atomic_write(path) as draft:
             save_file(tensors, draft, metadata=about)
         return path
 

@@ -18,8 +18,7 @@ _MOVED = {
     "": {
         "cli": "demo",
         "evaluation": "evaluate overlaps systems",
-        "io": "audio checked columns containers drafts errors loader longs mixing names outputs"
-        " sounds",
+        "io": "audio checked columns containers errors loader longs mixing names outputs sounds",
         "models": "parallel",
         "plugin": "telemetry",
         "storage": "budget pickled sources weights",
@@ -27,7 +26,7 @@ _MOVED = {
     "simulation": {
         "simulation.acoustics": "channels noises room_bank rooms silences",
         "simulation.speakers": "casting likeness voices",
-        "simulation.turn_taking": "fitted fitting monologues moods statistics transitions"
+        "simulation.turn_taking": "fitted fitting monologues statistics transitions"
         " turn_model turns",
         "simulation.writing": "corpus encoding workers",
     },
@@ -47,7 +46,16 @@ MOVED = {
     for now, names in packages.items()
     for name in names.split()
 }
-MOVED[_named("listing")] = _named("plugin", "registration")
+# and modules that have another name now
+for _before, _now in (
+    ("listing", "plugin.registration"),
+    ("drafts", "io.atomic"),
+    ("io.drafts", "io.atomic"),
+    ("simulation.dials", "simulation.checked_config"),
+    ("simulation.moods", "simulation.turn_taking.states"),
+    ("simulation.turn_taking.moods", "simulation.turn_taking.states"),
+):
+    MOVED[_named(_before)] = _named(_now)
 
 
 class MovedModules:

@@ -1,4 +1,4 @@
-"""Configuration: every dial of the simulator, with its probability and range."""
+"""Configuration: every parameter of the simulator, with its probability and range."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from .acoustics.channels import ChannelConfig
 from .acoustics.noises import NoiseConfig
 from .acoustics.rooms import RoomConfig
 from .acoustics.silences import SilenceConfig
-from .dials import Decibels, Dials, PerSecond
+from .checked_config import CheckedConfig, Decibels, PerSecond
 from .turn_taking.turns import MERGE_GAP_S
 
 MAX_SPEAKERS = 8  # letters of the language (DESIGN §2)
@@ -16,8 +16,8 @@ MAX_CAST = 20  # people of a long conversation: chunks of it need letters, all o
 
 
 @dataclass(frozen=True)
-class PromptConfig(Dials):
-    """Dials of the prompts (DESIGN §4)."""
+class PromptConfig(CheckedConfig):
+    """Parameters of the prompts (DESIGN §4)."""
 
     present_share: Share = 0.7  # of the chunk's speakers are prompted
     absent_share: Share = 0.4  # one more prompted speaker who is absent, as long as this comes up
@@ -39,8 +39,8 @@ class PromptConfig(Dials):
 
 
 @dataclass(frozen=True)
-class SimulationConfig(Dials):
-    """All dials of the simulator; levels in dB are relative to speech."""
+class SimulationConfig(CheckedConfig):
+    """All parameters of the simulator; levels in dB are relative to speech."""
 
     empty_share: Share = 0.04  # windows without speech; AMI's scripts have 1.2 % (ANCHORS §2.7)
     same_source: Share = 0.6  # conversations whose voices all come from one source (DATA.md)

@@ -10,18 +10,18 @@ from .acoustics.noises import NoiseBank, NoiseStyle, add_noise, draw_noise, draw
 from .acoustics.room_bank import RoomBank
 from .acoustics.rooms import convolve, draw_room
 from .acoustics.silences import draw_silences, silence
+from .checked_config import log_uniform, uniform
 from .config import MAX_CAST, MAX_SPEAKERS, SimulationConfig
-from .dials import log_uniform, uniform
 from .scenes import WHOLE_SAMPLES, Scene, margin_s, windows
 from .slices import FADE, SAMPLE_RATE, lay, on_device
-from .speakers.casting import Reel, as_slices, choose_source, choose_voices, needed_s
+from .speakers.casting import Utterances, as_slices, choose_source, choose_voices, needed_s
 from .speakers.voices import VoiceBank
 from .turn_taking.turns import Turn, TurnSource
 
 # Samples of one kind of track rendered at once: a CPU's caches want few, a GPU's cores many.
 BLOCK_SAMPLES = {"cpu": 2**20, "cuda": 2**25}
 MAX_DURATION_S = 4 * 3600.0  # of a conversation: 1 GB of samples
-MAX_BLEEDS = 2  # voices that may sound together on the bleed track, see `lay`
+MAX_CROSSTALK = 2  # voices that may sound together on the bleed track, see `lay`
 
 
 @dataclass
@@ -160,14 +160,14 @@ class Simulator:
             source = choose_source(bank, wanted, rng)
         similar = bank.likeness is not None and rng.random() < config.similar_share
         voices = choose_voices(bank, wanted, source, [], rng, similar)
-        reels = [self._reel(voice, rng) for voice in voices]
+        utterances = [self._utterances(voice, rng) for voice in voices]
         levels = (10 ** (rng.normal(0.0, config.level_sd_db, len(voices)) / 20)).tolist()
 
         rows: list[tuple] = []
         for turn in turns:
             begin, end = round(turn.start_s * SAMPLE_RATE), round(turn.end_s * SAMPLE_RATE)
-            reel, level = reels[turn.speaker], levels[turn.speaker]
-            rows += reel.fill(begin, min(end, num_samples), turn.speaker, level)
+            its, level = utterances[turn.speaker], levels[turn.speaker]
+            rows += its.fill(begin, min(end, num_samples), turn.speaker, level)
         bleeds = self._draw_bleeds(rng, num_samples, voices, present)
         # everybody's place, then the bleeds'
         places = draw_room(rng, config.rooms, len(voices), 1, bank=self.rooms)
@@ -185,19 +185,19 @@ class Simulator:
         )
         if not turns:  # what sounds alone may drown a prompt
             style = draw_style(rng, config.noise, self.noises)
-        reused_s = sum(reel.reused_s for reel in reels)
+        reused_s = sum(its.reused_s for its in utterances)
 
         prompts, kept = [], []
-        for reel in reels:
-            reel.keep_unheard()
+        for its in utterances:
+            its.keep_unheard()
         for speaker in prompted:
-            if reels[speaker].unheard_s() < config.prompts.seconds[0]:
+            if utterances[speaker].unheard_s() < config.prompts.seconds[0]:
                 continue  # the chunk holds all this voice has
-            reel_rows = reels[speaker].recite(prompt_s[speaker], 0, levels[speaker])
-            length = max(position + taken for _, taken, position, *_ in reel_rows)
+            spoken = utterances[speaker].recite(prompt_s[speaker], 0, levels[speaker])
+            length = max(position + taken for _, taken, position, *_ in spoken)
             prompts.append(
-                self._draw_prompt(rng, reel_rows, length, speaker, reels, levels, places, lines,
-                                  style, channel)
+                self._draw_prompt(rng, spoken, length, speaker, utterances, levels, places,
+                                  lines, style, channel)
             )  # fmt: skip
             kept.append(speaker)
         # Absent people whose prompt was dropped are nobody: the others move up.
@@ -213,8 +213,8 @@ class Simulator:
             reused_s,
         )
 
-    def _reel(self, voice: int, rng: np.random.Generator) -> Reel:
-        return Reel(self.bank, voice, rng, self.config.join_s, self.config.piece_sd_db)
+    def _utterances(self, voice: int, rng: np.random.Generator) -> Utterances:
+        return Utterances(self.bank, voice, rng, self.config.join_s, self.config.piece_sd_db)
 
     def _draw_bleeds(
         self, rng: np.random.Generator, num_samples: int, taken: list[int], track: int
@@ -227,9 +227,9 @@ class Simulator:
         count = int(rng.integers(int(config.bleed_voices[0]), int(config.bleed_voices[1]) + 1))
         per_s = uniform(rng, config.bleed_per_s)
         cast = rng.choice(free, count)
-        reels = [self._reel(int(voice), rng) for voice in cast]
-        levels = [10 ** (uniform(rng, config.bleed_db) / 20) for _ in reels]
-        ends = [0] * MAX_BLEEDS  # of the pieces that sound
+        utterances = [self._utterances(int(voice), rng) for voice in cast]
+        levels = [10 ** (uniform(rng, config.bleed_db) / 20) for _ in utterances]
+        ends = [0] * MAX_CROSSTALK  # of the pieces that sound
         position = 0
         while True:
             position += int(rng.exponential(1 / per_s) * SAMPLE_RATE)
@@ -237,11 +237,11 @@ class Simulator:
             position = max(position, ends[lane])
             if position >= num_samples:
                 return rows
-            k = int(rng.integers(len(reels)))
-            piece, start, length = reels[k].next(num_samples, position)
-            reels[k].used_at[piece] = position
+            k = int(rng.integers(len(utterances)))
+            piece, start, length = utterances[k].next(num_samples, position)
+            utterances[k].used_at[piece] = position
             length = min(length, num_samples - position)
-            gain = reels[k].gain[piece] * levels[k]
+            gain = utterances[k].gain[piece] * levels[k]
             rows.append((start, length, position, track, gain, FADE, FADE))
             ends[lane] = position + length
 
@@ -251,7 +251,7 @@ class Simulator:
         rows: list[tuple],
         length: int,
         speaker: int,
-        reels: list[Reel],
+        utterances: list[Utterances],
         levels: list[float],
         places: np.ndarray,
         lines: np.ndarray,
@@ -261,10 +261,10 @@ class Simulator:
         """Make a prompt of one voice's rows (track 0); another voice may come in on track 1."""
         config = self.config
         other = speaker
-        if len(reels) > 1 and rng.random() < config.prompts.contaminated_share:
-            other = (speaker + int(rng.integers(1, len(reels)))) % len(reels)
+        if len(utterances) > 1 and rng.random() < config.prompts.contaminated_share:
+            other = (speaker + int(rng.integers(1, len(utterances)))) % len(utterances)
             seconds = config.prompts.contamination * length / SAMPLE_RATE
-            spoken = reels[other].recite(seconds, 1, levels[other])
+            spoken = utterances[other].recite(seconds, 1, levels[other])
             shift = int(rng.integers(int((1 - config.prompts.contamination) * length) + 1))
             rows = rows + [(a, b, at + shift, *rest) for a, b, at, *rest in spoken]
         places, lines = places[[speaker, other]], lines[[speaker, other]]

@@ -25,8 +25,8 @@ from pyannote.audio.core.task import Problem, Resolution, Specifications
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from ..io.atomic import atomic_write
 from ..io.checked import checked
-from ..io.drafts import draft_of
 from ..io.errors import InputError, one_line
 from .budget import Budget
 
@@ -114,7 +114,10 @@ def save_model(
         raise InputError(f"the model cannot be described: {one_line(error)}") from error
     folder.mkdir(parents=True, exist_ok=True)
     # The checksum goes last: between the two a reader is told that they do not belong together.
-    with draft_of(folder / TENSORS) as tensors_part, draft_of(folder / DESCRIPTION) as text_part:
+    with (
+        atomic_write(folder / TENSORS) as tensors_part,
+        atomic_write(folder / DESCRIPTION) as text_part,
+    ):
         tensors_part.write_bytes(content)
         text_part.write_text(text, encoding="utf-8")
     return folder

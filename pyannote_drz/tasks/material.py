@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..io.drafts import draft_of
+from ..io.atomic import atomic_write
 from ..models.encoders.campplus import SAMPLE_RATE, CAMPPlus
 from ..models.encoders.features import WEIGHTS
 from ..simulation import VoiceBank, VoiceFile
@@ -142,7 +142,7 @@ def bank_embeddings(bank: VoiceBank, encoder: CAMPPlus, cache: Path) -> np.ndarr
         content = BytesIO()
         np.save(content, embeddings)
         checksum = zlib.crc32(content.getvalue()).to_bytes(CHECKSUM_BYTES, "big")
-        with draft_of(path) as part:
+        with atomic_write(path) as part:
             part.write_bytes(content.getvalue() + checksum)
     except OSError as error:  # a cache is a convenience
         warnings.warn(f"embeddings cannot be kept for the next time: {error}", stacklevel=2)

@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..io.checked import Share, number, whole
-from ..simulation.dials import Dials
+from ..simulation.checked_config import CheckedConfig
 from ..tokens import Triplet, Vocabulary
 
 
 @dataclass(frozen=True)
-class Objective(Dials):
+class Objective(CheckedConfig):
     """Weights of the losses, and how targets and inputs are blurred.
 
     Parameters

@@ -43,8 +43,8 @@ from ..simulation import (
     VoiceBank,
     other_kinds,
 )
+from ..simulation.checked_config import CheckedConfig
 from ..simulation.config import MAX_SPEAKERS
-from ..simulation.dials import Dials
 from ..simulation.turn_taking.fitted import AMI
 from ..simulation.turn_taking.turns import TurnSource
 from ..tokens import Vocabulary
@@ -91,7 +91,7 @@ class SyntheticPix2SeqDiarization(Task):
         Each batch draws its duration between `min_duration` and `duration`, in whole seconds.
         Defaults to `duration`.
     max_speakers : int, optional
-        Letters of the language, prompted voices included.
+        Of the language, prompted ones included.
     chunks_per_epoch : int, optional
         An epoch is that many conversations.
     validation_conversations : int, optional
@@ -99,7 +99,7 @@ class SyntheticPix2SeqDiarization(Task):
     scripts : path or list of paths, optional
         RTTM files, or folders of them, whose windows are re-voiced.
     random_turns : dict, optional
-        Dials of the plain generator, see `pyannote_drz.simulation.RandomTurns`.
+        Parameters of the plain generator, see `pyannote_drz.simulation.RandomTurns`.
     scripts_ratio : float, optional
         Share of conversations that follow `scripts`, if there are any.
     turn_model : path, optional
@@ -116,7 +116,7 @@ class SyntheticPix2SeqDiarization(Task):
         NPZ file of room responses, see `pyannote_drz.simulation.RoomBank`. Validation does without:
         it stays comparable, and never hears rooms that were trained in.
     simulation : dict or SimulationConfig, optional
-        Dials of the simulator.
+        Configuration of the simulator.
     features : path or list of paths, optional
         Folders of `recipes/synthetic/make_features.py`, to learn from.
     fresh_ratio : float, optional
@@ -229,7 +229,7 @@ class SyntheticPix2SeqDiarization(Task):
             resolution=Resolution.FRAME,
             duration=self.duration,
             min_duration=self.min_duration,
-            classes=list(self.vocabulary.letters),
+            classes=list(self.vocabulary.labels),
             permutation_invariant=True,
         )
 
@@ -437,14 +437,14 @@ class SyntheticPix2SeqDiarization(Task):
         num_frames = model.bins_per_position * batch.features.num_positions
         # Made first, on the CPU, while a GPU is still busy with what came before.
         targets = make_targets(v, batch.turns, batch.prompted, num_frames, model.device)
-        memory = model.listen(batch.features, batch.prompt_positions)
+        memory = model.prefill(batch.features, batch.prompt_positions)
         num_bins = memory.bin_keys.shape[1]
         written = targets.tokens[:, :-1]
         if stage == "train":
             written = corrupt(v, written, targets.given[:, :-1], objective, num_bins)
         losses = {
             "activity": activity_loss(memory.activity, targets.activity),
-            "tokens": token_loss(v, model.write(written, memory), targets, objective, num_bins),
+            "tokens": token_loss(v, model.logits(written, memory), targets, objective, num_bins),
         }
         total = losses["tokens"] + objective.activity_weight * losses["activity"]
         return {"loss": total, **losses}, memory, targets
@@ -520,23 +520,23 @@ def _development(protocol: SpeakerDiarizationProtocol) -> Iterable[Mapping]:
         return []
 
 
-def _random_turns(dials: Mapping, max_speakers: int) -> RandomTurns:
-    """Plain random turns, of no more speakers than there are letters."""
+def _random_turns(parameters: Mapping, max_speakers: int) -> RandomTurns:
+    """Plain random turns, of no more speakers than the language has."""
     try:
-        turns = RandomTurns(**dials)
-    except (TypeError, InputError) as error:  # TypeError: there is no such dial
+        turns = RandomTurns(**parameters)
+    except (TypeError, InputError) as error:  # TypeError: there is no such parameter
         raise InputError(f"random_turns: {one_line(error)}") from None
-    for name in {"min_speakers", "max_speakers"} & dials.keys():
-        if dials[name] > max_speakers:
+    for name in {"min_speakers", "max_speakers"} & parameters.keys():
+        if parameters[name] > max_speakers:
             raise InputError(
-                f"random_turns.{name} ({dials[name]}) must not be above max_speakers "
+                f"random_turns.{name} ({parameters[name]}) must not be above max_speakers "
                 f"({max_speakers})."
             )
     turns.max_speakers = min(turns.max_speakers, max_speakers)
     return turns
 
 
-def _configured(kind: type[Dials], values: Mapping | Dials | None) -> Dials:
+def _configured(kind: type[CheckedConfig], values: Mapping | CheckedConfig | None) -> CheckedConfig:
     """A configuration from a mapping of its fields, itself, or nothing."""
     if values is None:
         return kind()

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..io.drafts import draft_of
+from ..io.atomic import atomic_write
 from ..models.encoders.features import POSITION_SAMPLES, SAMPLE_RATE, WEIGHTS, Features
 from ..simulation import Turn
 
@@ -71,7 +71,7 @@ def save_shard(path: Path, conversations: Sequence[Encoded]) -> None:
         "turns": torch.tensor(turns, dtype=torch.float32).view(-1, 4),
         "speakers": speakers,
     }
-    with draft_of(path) as part:
+    with atomic_write(path) as part:
         save_file(content, part)
 
 

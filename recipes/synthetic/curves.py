@@ -3,11 +3,12 @@
     python recipes/synthetic/curves.py PIPELINE --registry database.yml      # all of them
     python recipes/synthetic/curves.py PIPELINE --curve noise --curve speakers …
 
-Conversations are simulated with development voices. One dial moves at a time, all others stay where
-`Conditions` has them, and conversation k has the same seed at every point: its voices, rooms and
-turns stay as long as the dial does not decide on them. Points of a curve are paired, so differences
-between them are surer than their intervals say. `times` asks what coarser time bins would cost: the
-reference rounded to them, scored as an answer, is the floor of any system that writes such times.
+Conversations are simulated with development voices. One parameter moves at a time, all others stay
+where `Conditions` has them, and conversation k has the same seed at every point: its voices, rooms
+and turns stay as long as the parameter does not decide on them. Points of a curve are paired, so
+differences between them are surer than their intervals say. `times` asks what coarser time bins
+would cost: the reference rounded to them, scored as an answer, is the floor of any system that
+writes such times.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote_drz.cli.simulate import load_protocol
 from pyannote_drz.evaluation.evaluate import hardware
 from pyannote_drz.evaluation.scores import Score, baselines, score, summarize
-from pyannote_drz.io.drafts import draft_of
+from pyannote_drz.io.atomic import atomic_write
 from pyannote_drz.pipelines.packaging import load_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
 from pyannote_drz.simulation import (
@@ -91,7 +92,7 @@ class Dial(NamedTuple):
     values: tuple[float, ...]
 
 
-DIALS = {
+PARAMETERS = {
     "overlap": Dial("longest interruption, s", "interrupt_max", (0.0, 0.5, 1.0, 2.0, 4.0)),
     "noise": Dial(
         "noise, dB relative to speech", "noise_db", (-60.0, -40.0, -20.0, -10.0, -5.0, 0.0)
@@ -211,7 +212,7 @@ def draw(path: Path, title: str, x: list[float], lines: dict[str, list[list[Scor
     panel.set_ylim(bottom=0)
     panel.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with draft_of(path) as part:
+    with atomic_write(path) as part:
         figure.savefig(part, dpi=80, format="png")
 
 
@@ -276,16 +277,16 @@ def main(
             made = simulate(pipeline, simulator, count, seed)
             print(f"\n### times: turns as in AMI, 1 to 4 speakers\n\n{times(made, path)}")
             continue
-        dial = DIALS[name.value]
+        parameter = PARAMETERS[name.value]
         print(f"\n### {name.value}\n")
         print(
-            f"| {dial.title} | DER % | 95 % interval | miss | false alarm | confusion "
+            f"| {parameter.title} | DER % | 95 % interval | miss | false alarm | confusion "
             "| speakers right % | one speaker, oracle activity | overlap, % of the speech |"
         )
         print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
         drawn = []
-        for value in dial.values:
-            conditions = replace(Conditions(), **{dial.field: value})
+        for value in parameter.values:
+            conditions = replace(Conditions(), **{parameter.field: value})
             if conditions not in points:
                 simulator = Simulator(bank, conditions.turns(), conditions.simulation())
                 points[conditions] = evaluate(simulate(pipeline, simulator, count, seed))
@@ -295,7 +296,7 @@ def main(
             "pipeline": [point.scores for point in drawn],
             "one speaker, oracle activity": [point.oracle for point in drawn],
         }
-        draw(path, dial.title, list(dial.values), lines)
+        draw(path, parameter.title, list(parameter.values), lines)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def main(
     found = fitted.model.provenance
     print(
         f"{model}: {found['conversations']} conversations, {found['hours']} hours, "
-        f"{found['turns']} turns, {len(fitted.model.moods)} moods"
+        f"{found['turns']} turns, {len(fitted.model.states)} states"
     )
 
 

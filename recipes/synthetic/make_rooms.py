@@ -16,7 +16,7 @@ import pyroomacoustics as pra
 import typer
 
 from pyannote_drz.simulation import RoomBank, RoomConfig
-from pyannote_drz.simulation.dials import log_uniform, uniform
+from pyannote_drz.simulation.checked_config import log_uniform, uniform
 from pyannote_drz.simulation.slices import SAMPLE_RATE
 
 MAX_ORDER = 3  # reflections by the image method; the rays do the others

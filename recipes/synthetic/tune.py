@@ -28,8 +28,8 @@ from pyannote.pipeline.optimizer import Optimizer
 
 from pyannote_drz.cli.protocols import load_database
 from pyannote_drz.evaluation.evaluate import hardware, protocol_files
+from pyannote_drz.io.atomic import atomic_write
 from pyannote_drz.io.audio import Audio
-from pyannote_drz.io.drafts import draft_of
 from pyannote_drz.pipelines.chunks import ChunkRequest, ChunkResult
 from pyannote_drz.pipelines.packaging import load_pretrained
 from pyannote_drz.pipelines.pix2seq import Pix2SeqDiarization
@@ -181,7 +181,7 @@ def main(
     into = into or folder / "config.tuned.yaml"
     config["params"] = {name: round(value, 4) for name, value in after.items()}
     config["optimization"] = {"protocols": protocols, "subset": subset, "trials": trials}
-    with draft_of(into) as part:
+    with atomic_write(into) as part:
         part.write_text(yaml.safe_dump(config, sort_keys=False))
     print(f"\n{into} has what was found.")
 

@@ -54,9 +54,9 @@ def test_those_of_pyannote_3():
         "share_of_time": None, "min_lr": 0.0,
     }  # fmt: skip
 
-    def rates(scheduler, **dials) -> list[float]:
+    def rates(scheduler, **parameters) -> list[float]:
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-        step = scheduler(optimizer, **common, **dials)["scheduler"].step
+        step = scheduler(optimizer, **common, **parameters)["scheduler"].step
         found = []
         for _ in range(31):
             found.append(optimizer.param_groups[0]["lr"])

@@ -175,16 +175,16 @@ def test_bad_option(options, tmp_path, arguments, said):
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("loudness: 3", "no dial 'loudness'"),
-        ("rooms: {loudness: 3}", "no dial 'loudness'"),
-        ("bleed_share: often", "dials.yml"),
-        ("- 3", "must hold dials"),
-        ("a: [", "dials.yml"),
+        ("loudness: 3", "no parameter 'loudness'"),
+        ("rooms: {loudness: 3}", "no parameter 'loudness'"),
+        ("bleed_share: often", "simulation.yml"),
+        ("- 3", "must hold parameters"),
+        ("a: [", "simulation.yml"),
     ],
 )
 def test_bad_config(options, tmp_path, text, said):
-    (tmp_path / "dials.yml").write_text(text)
-    done = run(tmp_path / "sim", *options, "--config", tmp_path / "dials.yml")
+    (tmp_path / "simulation.yml").write_text(text)
+    done = run(tmp_path / "sim", *options, "--config", tmp_path / "simulation.yml")
     with pytest.raises(ValueError, match=said):
         raise done.exception
     assert not (tmp_path / "sim").exists()

@@ -200,8 +200,8 @@ def test_writing_is_causal(model, features, changed):
     other = tokens.clone()
     other[0, changed] += 1 if other[0, changed] not in (v.first_speaker - 1, len(v) - 1) else -1
     with torch.no_grad():
-        memory = model.listen(rows_of(features, 0))
-        before, after = (model.write(t, memory) for t in (tokens, other))
+        memory = model.prefill(rows_of(features, 0))
+        before, after = (model.logits(t, memory) for t in (tokens, other))
     difference = changes(before, after)[0]
     assert (difference[: changed + 1] < 1e-5).all()
     assert (difference[changed + 1 :] > 1e-4).all()
@@ -216,9 +216,9 @@ def test_audio_is_seen_both_ways(model, features, make_features, where, kind):
     other = Features(*(tensor.clone() for tensor in one))
     other[kind][:, where] = make_features(1, 3, seed=3)[kind]
     with torch.no_grad():
-        before, after = (model.listen(heard) for heard in (one, other))
+        before, after = (model.prefill(heard) for heard in (one, other))
         assert (changes(before.activity, after.activity) > 1e-6).all()
-        logits = changes(model.write(tokens, before), model.write(tokens, after))
+        logits = changes(model.logits(tokens, before), model.logits(tokens, after))
         assert (logits > 1e-5).all()
 
 
@@ -232,7 +232,7 @@ def test_speakers_point_at_voices(model, features):
     v = model.vocabulary
     turn = torch.tensor([0, 1])
     with torch.no_grad():
-        memory = model.listen(rows_of(features, 0))
+        memory = model.prefill(rows_of(features, 0))
         tokens = torch.tensor([[2, 27, v.first_speaker, 52, 77]])
         before = model._speaker_logits(tokens, memory, turn)[0]
         same(before[0], before[0, :1].expand(8))  # nobody is known yet: all letters alike
@@ -256,7 +256,7 @@ def test_untrained_it_names_speakers_by_their_voices(make_features):
     a, b = v.first_speaker, v.first_speaker + 1
     tokens = torch.tensor([[2, 26, a, 26, 50, b, 50, 74, a, 74, 102]])
     with torch.no_grad():
-        logits = model.write(tokens, model.listen(features))[0, :, v.speakers]
+        logits = model.logits(tokens, model.prefill(features))[0, :, v.speakers]
     assert logits[8].argmax() == 0 and logits[11].argmax() == 1
     assert logits[5, 0] < logits[5, 1]  # B is not A: somebody new
 
@@ -283,7 +283,7 @@ def told(model, features, tokens, prompts=None, factors=EVIDENCE):
     model.evidence_factors.data = torch.tensor(factors)
     try:
         with torch.no_grad():
-            return model.write(tokens, model.listen(features, prompts))
+            return model.logits(tokens, model.prefill(features, prompts))
     finally:
         model.evidence_factors.data = before
 
@@ -318,7 +318,7 @@ def test_activities_of_prompts_are_no_evidence(make_model, features):
     model = make_model()
     prompts = torch.tensor([8, 0, 5])
     with torch.no_grad():
-        memory = model.listen(features, prompts)
+        memory = model.prefill(features, prompts)
     for row, positions in enumerate(prompts.tolist()):
         assert not memory.evidence.activities[row, : 4 * positions].any()
         assert not memory.voices.local[row, :positions].any()
@@ -333,7 +333,7 @@ def test_activities_of_prompts_are_no_evidence(make_model, features):
     part = rows_of(features, 0).part(0, 8)
     other.probabilities[0, :8] = part.permuted((2, 0, 1)).probabilities[0]
     with torch.no_grad():
-        again = model.listen(other, prompts)
+        again = model.prefill(other, prompts)
     same(again.voices.similarities(), memory.voices.similarities())
     same(again.evidence.rise, memory.evidence.rise)
 
@@ -345,9 +345,9 @@ def test_numbers_of_local_speakers_matter_only_in_what_is_read(make_model, featu
     tokens = random_tokens(model.vocabulary, 3, 2, CHUNK_S)
     with torch.no_grad():
         model.probabilities.weight.zero_()
-        one, other = model.listen(features), model.listen(features.permuted(order))
+        one, other = model.prefill(features), model.prefill(features.permuted(order))
         same(other.activity, one.activity)
-        same(model.write(tokens, other), model.write(tokens, one), atol=1e-3)
+        same(model.logits(tokens, other), model.logits(tokens, one), atol=1e-3)
 
 
 # ---- what does not matter -----------------------------------------------------------------------
@@ -357,12 +357,12 @@ def test_batch_equals_its_rows(model, features):
     tokens = random_tokens(model.vocabulary, 3, 2, CHUNK_S)
     prompts = torch.tensor([5, 0, 3])
     with torch.no_grad():
-        memory = model.listen(features, prompts)
-        logits = model.write(tokens, memory)
+        memory = model.prefill(features, prompts)
+        logits = model.logits(tokens, memory)
         for row in range(3):
-            alone = model.listen(rows_of(features, row), prompts[row : row + 1])
+            alone = model.prefill(rows_of(features, row), prompts[row : row + 1])
             same(alone.activity[0], memory.activity[row])
-            same(model.write(tokens[row : row + 1], alone)[0], logits[row], atol=1e-3)
+            same(model.logits(tokens[row : row + 1], alone)[0], logits[row], atol=1e-3)
 
 
 def test_silence(model):
@@ -381,9 +381,9 @@ def test_gradients_reach_everything(make_model, features):
     tokens = random_tokens(v, 3, 3, CHUNK_S)
     tokens[0, 2] = tokens[0, 5] = v.first_speaker + 2  # the same voice twice
     end = torch.full((3, 1), v.eos)
-    memory = model.listen(features)
+    memory = model.prefill(features)
     loss = torch.nn.functional.cross_entropy(
-        model.write(tokens, memory).transpose(1, 2), torch.cat([tokens, end], dim=1)
+        model.logits(tokens, memory).transpose(1, 2), torch.cat([tokens, end], dim=1)
     )
     (loss + (memory.activity.sigmoid() - 0.3).square().mean()).backward()
     silent = [
@@ -406,8 +406,8 @@ def test_gradients_are_finite_where_there_is_nothing_to_hear(make_model):
         model.encoder(torch.zeros(2, CHUNK)),
     ):
         model.zero_grad()
-        memory = model.listen(features)
-        logits = model.write(tokens, memory)
+        memory = model.prefill(features)
+        logits = model.logits(tokens, memory)
         (logits.log_softmax(-1)[..., :100].mean() + memory.activity.mean()).backward()
         bad = [
             name for name, p in model.named_parameters()
@@ -425,7 +425,7 @@ def test_learns_one_sentence(make_model, features):
     )
     losses = []
     for _ in range(20):
-        logits = model.write(tokens, model.listen(rows_of(features, 0)))[:, :-1]
+        logits = model.logits(tokens, model.prefill(rows_of(features, 0)))[:, :-1]
         loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens)
         optimizer.zero_grad()
         loss.backward()
@@ -440,8 +440,8 @@ def test_half_precision(model, features):
 
     def run():
         with torch.no_grad():
-            memory = model.listen(features)
-            return memory.activity.float().sigmoid(), model.write(tokens, memory)
+            memory = model.prefill(features)
+            return memory.activity.float().sigmoid(), model.logits(tokens, memory)
 
     expected = run()
     with torch.autocast("cpu", dtype=torch.bfloat16):

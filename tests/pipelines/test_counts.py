@@ -26,7 +26,7 @@ class Counts:
 @pytest.fixture
 def counts(pipeline, monkeypatch):
     counts, model = Counts(), pipeline.model
-    listen, write, decode = model.listen, model.write, chunks.decode
+    listen, write, decode = model.prefill, model.logits, chunks.decode
 
     def encoded(module, arguments) -> None:
         waveforms, *skip = arguments
@@ -48,8 +48,8 @@ def counts(pipeline, monkeypatch):
         return result
 
     handle = model.encoder.register_forward_pre_hook(encoded)
-    monkeypatch.setattr(model, "listen", listened)
-    monkeypatch.setattr(model, "write", written)
+    monkeypatch.setattr(model, "prefill", listened)
+    monkeypatch.setattr(model, "logits", written)
     monkeypatch.setattr(chunks, "decode", decoded)
     yield counts
     handle.remove()

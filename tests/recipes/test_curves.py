@@ -1,4 +1,4 @@
-"""Recipes: curves of dials that move alone, and what coarse times cost."""
+"""Recipes: curves of parameters that move alone, and what coarse times cost."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def test_interruptions_grow(curves):
         references = [curves.annotate(script, "x") for script in scripts]
         return sum(reference.get_overlap().duration() for reference in references)
 
-    found = [overlap(longest) for longest in curves.DIALS["overlap"].values]
+    found = [overlap(longest) for longest in curves.PARAMETERS["overlap"].values]
     assert found[0] == 0 and found == sorted(found)
 
 

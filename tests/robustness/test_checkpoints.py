@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pyannote_drz.cli.checkpoints import DurableCheckpoints
-from pyannote_drz.io.drafts import draft_of
+from pyannote_drz.io.atomic import atomic_write
 
 
 def test_written_beside_its_place(tmp_path, monkeypatch):
@@ -57,13 +57,13 @@ def test_killed_while_writing(tmp_path):
 def test_full_disk_names_the_path(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))
     with pytest.raises(OSError, match="disk is full.*last.ckpt"):
-        with draft_of(tmp_path / "last.ckpt"):
+        with atomic_write(tmp_path / "last.ckpt"):
             raise RuntimeError("PytorchStreamWriter failed writing file")
 
 
 @pytest.mark.parametrize("name", [250 * "a" + ".wav", 83 * "王" + ".txt", "a\nb"])
 def test_drafts_of_long_names(tmp_path, name):
     path = tmp_path / name
-    with draft_of(path) as part:
+    with atomic_write(path) as part:
         part.write_text("x")
     assert os.listdir(tmp_path) == [name]

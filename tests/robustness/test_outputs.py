@@ -162,7 +162,7 @@ def listen(file, *_):
     sound = np.random.default_rng(0).standard_normal(1800 * 16000).astype("float32")
     print("encoding", flush=True)
     return Diarized(file, file.stem, 1800.0, output), 0.1 * sound, None
-diarize.listen = listen
+diarize.diarize_one = listen
 diarize.load_pipeline = lambda *_: type("P", (), {"set_num_speakers": lambda *_, **__: None})()
 main.run()
 """

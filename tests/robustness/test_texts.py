@@ -167,8 +167,8 @@ def test_database(tmp_path, content, said):
 
 
 BAD_DIALS = [
-    ("rooms: 5", "rooms must be dials and their values, not 5"),
-    ("noise: [1]", "noise must be dials and their values"),
+    ("rooms: 5", "rooms must be parameters and their values, not 5"),
+    ("noise: [1]", "noise must be parameters and their values"),
     ("bleed_share: 2", "bleed_share: input should be less than or equal to 1, got 2"),
     ("bleed_share: .nan", "bleed_share: input should be a finite number, got nan"),
     ("bleed_share: much", "bleed_share: input should be a valid number, got 'much'"),
@@ -189,7 +189,7 @@ BAD_DIALS = [
     ),
     ("rooms: {rt60_s: [0, 1]}", "rt60_s.0: input should be greater than or equal to 0.01"),
     ("rooms: {distance_m: [0, 1]}", "distance_m.0: input should be greater"),
-    ("rooms: [rt60_s]", "rooms must be dials and their values"),
+    ("rooms: [rt60_s]", "rooms must be parameters and their values"),
     ("channel: {clip: [0, 0]}", "clip.0: input should be greater than or equal to 0.01"),
     ("channel: {coarse_bits: [6, 64]}", "coarse_bits.1: input should be less than or equal to 16"),
     ("channel: {level_db: [0, 5000]}", "level_db.1: input should be less than or equal to 100"),
@@ -198,17 +198,17 @@ BAD_DIALS = [
     ("silences: {edge_s: [-1, 2]}", "edge_s.0: input should be greater than or equal to 0"),
     ("prompts: {contamination: 3}", "contamination: input should be less than or equal to 1"),
     ("prompts: {absent_share: 1}", "absent_share must be under 1"),
-    ("mood: good", "has no dial 'mood'"),
-    ("rooms: {mood: 1}", "has no dial 'mood'"),
-    ("[1]", "it must hold dials and their values"),
-    ("a: [", "dials.yml"),
-    ("", "it must hold dials and their values"),
+    ("mood: good", "has no parameter 'mood'"),
+    ("rooms: {mood: 1}", "has no parameter 'mood'"),
+    ("[1]", "it must hold parameters and their values"),
+    ("a: [", "simulation.yml"),
+    ("", "it must hold parameters and their values"),
 ]
 
 
 @pytest.mark.parametrize("content, said", BAD_DIALS)
 def test_dials(tmp_path, content, said):
-    path = tmp_path / "dials.yml"
+    path = tmp_path / "simulation.yml"
     path.write_text(content)
     with pytest.raises(InputError, match=re.escape(said)) as caught:
         load_config(path)

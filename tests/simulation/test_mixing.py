@@ -202,9 +202,9 @@ def test_bad_input(bank, simulator):
             Simulator(bank, crowd, SimulationConfig(empty_share=0)).draw(
                 np.random.default_rng(0), 4, with_prompts
             )
-    with pytest.raises(ValueError, match="no dial 'loudness'"):
+    with pytest.raises(ValueError, match="no parameter 'loudness'"):
         SimulationConfig.from_dict({"loudness": 3})
-    with pytest.raises(ValueError, match="no dial 'loudness'"):
+    with pytest.raises(ValueError, match="no parameter 'loudness'"):
         SimulationConfig.from_dict({"rooms": {"loudness": 3}})
     with pytest.raises(ValueError, match="rt60_s: input should be a range"):
         SimulationConfig.from_dict({"rooms": {"rt60_s": [0.5, 0.1]}})

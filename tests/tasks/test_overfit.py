@@ -40,7 +40,7 @@ def error_rate(model: Pix2SeqDiarizer, features: Features, conversations: list) 
     """DER of what is decoded, against the turns as they were drawn; no collar."""
     model.eval()
     with torch.inference_mode():
-        written = decode(model, model.listen(features)).tokens.tolist()
+        written = decode(model, model.prefill(features)).tokens.tolist()
     model.train()
     metric = DiarizationErrorRate()
     for row, turns in zip(written, conversations):
@@ -73,8 +73,8 @@ def test_eight_conversations_by_heart(make_model):
 
     rates = [error_rate(model, features, conversations)]
     for step in range(1, MAX_STEPS + 1):
-        memory = model.listen(features)
-        logits = model.write(targets.tokens[:, :-1], memory)
+        memory = model.prefill(features)
+        logits = model.logits(targets.tokens[:, :-1], memory)
         num_bins = memory.bin_keys.shape[1]
         loss = token_loss(vocabulary, logits, targets, objective, num_bins)
         loss = loss + objective.activity_weight * activity_loss(memory.activity, targets.activity)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ...io.checked import Share, span
-from ..dials import Decibels, Dials, Hertz, log_uniform, uniform
+from ..checked_config import CheckedConfig, Decibels, Hertz, log_uniform, uniform
 from ..slices import SAMPLE_RATE, on_device
 from .rooms import fast_length
 
@@ -35,8 +35,8 @@ CHANNEL = np.dtype(
 
 
 @dataclass(frozen=True)
-class ChannelConfig(Dials):
-    """Dials of the channel."""
+class ChannelConfig(CheckedConfig):
+    """Parameters of the channel."""
 
     low_share: Share = 0.3  # conversations with the bass cut
     low_hz: Hertz = (60.0, 300.0)  # rumble filters to telephones

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ...io.checked import Share, span
-from ..dials import Decibels, Dials, PerSecond, uniform
+from ..checked_config import CheckedConfig, Decibels, PerSecond, uniform
 from ..reading import read_mono
 from ..slices import SAMPLE_RATE, SLICE, lay, on_device
 from .rooms import NOISE_SAMPLES, fast_length, noise_table
@@ -26,8 +26,8 @@ SEAM_S = 0.05  # fades where recordings of noise are joined
 
 
 @dataclass(frozen=True)
-class NoiseConfig(Dials):
-    """Dials of the noise; decibels are relative to speech.
+class NoiseConfig(CheckedConfig):
+    """Parameters of the noise; decibels are relative to speech.
 
     Defaults are a first guess: as hard to hear as real audio is (DESIGN §5).
     """

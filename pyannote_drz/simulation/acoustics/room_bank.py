@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...io.drafts import draft_of
+from ...io.atomic import atomic_write
 from ..slices import SAMPLE_RATE
 
 DIRECT_S = 0.0025  # what arrives that soon is the direct sound, as in the acoustics of speech
@@ -86,7 +86,7 @@ class RoomBank:
         rooms = np.repeat(np.arange(len(self)), self._ends - self._begins)
         # Half precision: its rounding lies 66 dB under each sample.
         responses = self.responses.numpy().astype(np.float16)
-        with draft_of(path) as part, part.open("wb") as file:
+        with atomic_write(path) as part, part.open("wb") as file:
             np.savez_compressed(file, responses=responses, rooms=rooms, sample_rate=SAMPLE_RATE)
 
     @classmethod

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ...io.checked import Share, span
-from ..dials import Dials, log_uniform, uniform
+from ..checked_config import CheckedConfig, log_uniform, uniform
 from ..slices import SAMPLE_RATE, on_device
 from .room_bank import RoomBank
 
@@ -38,8 +38,8 @@ PLACE = np.dtype(
 
 
 @dataclass(frozen=True)
-class RoomConfig(Dials):
-    """Dials of the rooms."""
+class RoomConfig(CheckedConfig):
+    """Parameters of the rooms."""
 
     room_share: Share = 0.25  # conversations heard through a room; AMI-Mix is a mix of close mics
     rt60_s: span(0.01, 20) = (0.1, 0.4)  # offices; FastMSS: 0.1..0.7

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ...io.checked import Share
-from ..dials import Dials, Seconds, uniform
+from ..checked_config import CheckedConfig, Seconds, uniform
 from ..slices import SAMPLE_RATE
 from ..turn_taking.turns import Turn, cut_window
 
@@ -17,8 +17,8 @@ TRIES = 10  # to cut so that everybody is still heard
 
 
 @dataclass(frozen=True)
-class SilenceConfig(Dials):
-    """Dials of the exact digital silence: none is measured, real files have it or not."""
+class SilenceConfig(CheckedConfig):
+    """Parameters of the exact digital silence: none is measured, real files have it or not."""
 
     silence_share: Share = 0.15  # conversations with exact zeros (issue 14)
     edge_share: Share = 0.4  # of those: all silent at the beginning or the end

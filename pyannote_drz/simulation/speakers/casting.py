@@ -16,7 +16,7 @@ REPEATS = 3  # as often somebody's speech may be heard for the sake of likeness
 MANY = 10  # when no voice has enough speech, one of this many longest ones is taken
 
 
-class Reel:
+class Utterances:
     """One voice's pieces in the order in which a conversation uses them.
 
     Speech runs on from turn to turn in its natural order, from a random piece on; nothing is

@@ -13,7 +13,7 @@ import numpy as np
 import soxr
 import torch
 
-from ...io.drafts import draft_of
+from ...io.atomic import atomic_write
 from ..reading import read_mono
 from ..slices import SAMPLE_RATE
 from .likeness import Likeness, find_likeness
@@ -207,7 +207,7 @@ class VoiceBank:
             "pieces": torch.from_numpy(self.pieces.view(np.uint8).copy()),
         }
         content["checksum"] = _checksum(content)
-        with draft_of(path) as part:
+        with atomic_write(path) as part:
             torch.save(content, part)
 
     @classmethod

@@ -3,7 +3,7 @@
 Turns follow each other by the four transitions of `transitions.py`. Which one comes next, and
 when, depends on
 
-- the mood of the stretch: how silent and how lively this minute or so is, and how many of the
+- the state of the window: how silent and how lively this minute or so is, and how many of the
   people take part in it at all (on AMI that, not a fixed dominance, tells windows apart);
 - the previous transition, and how much is left of the floor holder's turn;
 - whether two speak already: a third joins more readily while the overlap is long and the floor
@@ -11,7 +11,7 @@ when, depends on
 
 Who speaks next depends on how long ago everybody spoke last. The transitions are those of FastMSS
 (Interspeech 2026, arXiv 2605.15442), the distributions of pauses, gaps and overlaps those of
-BUT's simulated conversations (Landini et al., Interspeech 2022, arXiv 2204.00890); moods and
+BUT's simulated conversations (Landini et al., Interspeech 2022, arXiv 2204.00890); states and
 dependencies are ours, because without them windows were too much alike.
 """
 
@@ -55,12 +55,13 @@ class FittedTurns:
             raise ValueError(f"max_speakers must be in 1..{MAX_SPEAKERS}, not {max_speakers}.")
         self.model, self.max_speakers = model, max_speakers
         self._participants = _cumulated(model.participants)
-        self._mood = _cumulated([mood.share for mood in model.moods])
-        self._opening = _cumulated([mood.opening_share for mood in model.moods])
-        self._following = [_cumulated(mood.following) for mood in model.moods]
-        self._engaged = [_cumulated(mood.engaged) for mood in model.moods]
+        self._state = _cumulated([state.share for state in model.states])
+        self._opening = _cumulated([state.opening_share for state in model.states])
+        self._following = [_cumulated(state.following) for state in model.states]
+        self._engaged = [_cumulated(state.engaged) for state in model.states]
         self._kinds = [
-            [[_cumulated(shares) for shares in bins] for bins in mood.kinds] for mood in model.moods
+            [[_cumulated(shares) for shares in bins] for bins in state.kinds]
+            for state in model.states
         ]
 
     @classmethod
@@ -120,11 +121,11 @@ class FittedTurns:
         uniform = _uniforms(rng).__next__
         if uniform() < self.model.opening_share:
             begin_s, first_s = 0.0, draw(self.model.opening_s, uniform())
-            mood = _choice(self._opening, uniform())
+            state = _choice(self._opening, uniform())
         else:
             begin_s, first_s = LEAD_S * (1 + uniform()), 0.0
-            mood = _choice(self._mood, uniform())
-        conversation = _Conversation(self, first_s, mood, uniform)
+            state = _choice(self._state, uniform())
+        conversation = _Conversation(self, first_s, state, uniform)
         end_s = begin_s + duration_s
         turns = []
         for turn in conversation:
@@ -138,7 +139,9 @@ class FittedTurns:
 class _Conversation:
     """A virtual conversation, turn by turn in order of their starts, without an end."""
 
-    def __init__(self, turns: FittedTurns, first_s: float, mood: int, uniform: Callable[[], float]):
+    def __init__(
+        self, turns: FittedTurns, first_s: float, state: int, uniform: Callable[[], float]
+    ):
         self.turns, self.model, self.uniform = turns, turns.model, uniform
         num_people = _choice(turns._participants, uniform()) + 1
         self.people = range(min(num_people, turns.max_speakers))
@@ -146,11 +149,11 @@ class _Conversation:
         self.ends_s = [first_s - MERGE_GAP_S - LEAD_S * uniform() for _ in self.people]
         self.floor = int(uniform() * len(self.people))  # who holds it
         self.floor_end_s = self.onset_s = first_s
-        self.mood = mood
+        self.state = state
         self.previous = SWITCH
 
     def __iter__(self) -> Iterator[Turn]:
-        self._enter(self.mood)
+        self._enter(self.state)
         end_s = self.onset_s + draw(self.now.switch_s, self.uniform())
         turn = Turn(self.onset_s, end_s, self.floor)
         while True:
@@ -160,14 +163,14 @@ class _Conversation:
                 self.floor, self.floor_end_s = turn.speaker, turn.end_s
             self.onset_s = turn.start_s
             if self.onset_s >= self.mood_until_s:
-                self._enter(_choice(self.turns._following[self.mood], self.uniform()))
+                self._enter(_choice(self.turns._following[self.state], self.uniform()))
             turn = self._next()
 
-    def _enter(self, mood: int) -> None:
-        """Begin a stretch: its mood, and who takes part in it."""
-        self.mood, self.now = mood, self.model.moods[mood]
+    def _enter(self, state: int) -> None:
+        """Begin a window: its state, and who takes part in it."""
+        self.state, self.now = state, self.model.states[state]
         self.mood_until_s = self.onset_s + self.now.lasts_s
-        count = _choice(self.turns._engaged[mood], self.uniform()) + 1
+        count = _choice(self.turns._engaged[state], self.uniform()) + 1
         others = [person for person in self.people if person != self.floor]
         self.engaged = [self.floor]
         while others and len(self.engaged) < count:
@@ -203,7 +206,7 @@ class _Conversation:
         if start_s is None:
             left_s = floor_end_s - since_s
             left = bisect_right(LEFT_S, left_s)
-            kind = _choice(self.turns._kinds[self.mood][self.previous][left], uniform())
+            kind = _choice(self.turns._kinds[self.state][self.previous][left], uniform())
             if kind == HOLD:
                 return self._hold()
             if kind == SWITCH:

@@ -1,7 +1,7 @@
 """Fitting of the turn-taking model: counting what happens in real conversations.
 
-Each transition is counted in the mood of the stretch where the turn before it began, which is
-where `FittedTurns` draws from. Where a mood has seen too little of something, what all moods have
+Each transition is counted in the state of the window where the turn before it began, which is
+where `FittedTurns` draws from. Where a state has seen too little of something, what all states have
 seen stands in.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..config import MAX_SPEAKERS
-from .moods import STRETCH_S, Stretch, cut_stretches, find_moods
+from .states import WINDOW_S, StateWindow, cut_state_windows, find_states
 from .transitions import BACKCHANNEL, HOLD, INTERRUPTION, KINDS, SWITCH, transitions
 from .turn_model import (
     CROWD_S,
@@ -20,15 +20,15 @@ from .turn_model import (
     NEAR_S,
     OVERLAP_S,
     SINCE_S,
-    Mood,
+    State,
     TurnModel,
 )
 from .turns import MERGE_GAP_S, Turn, merge_gaps
 
-MIN_VALUES = 30  # of a distribution in one mood or bin, or else those of all are taken
+MIN_VALUES = 30  # of a distribution in one state or bin, or else those of all are taken
 TABLE_SIZE = 24  # shares of a distribution: the top one holds its highest 4 %
 SHARE_SIZE = 12  # of tables of shares of what is left, which have no long tail
-PRIOR = 1.0  # counts that a cell of probabilities starts with, shared as in all moods
+PRIOR = 1.0  # counts that a cell of probabilities starts with, shared as in all states
 
 
 class Found:
@@ -74,17 +74,17 @@ def fit_turn_model(
         [Turn(t.start_s - begin_s, t.end_s - begin_s, t.speaker) for t in turns]
         for turns, begin_s in zip(meetings, begins_s)
     ]
-    stretches = [cut_stretches(turns) for turns in meetings]
-    moods = find_moods([s for of_meeting in stretches for s in of_meeting])
-    num_moods = max(moods) + 1
-    mood_of, k = [], 0  # meeting -> its stretches' moods
-    for of_meeting in stretches:
-        mood_of.append(moods[k : k + len(of_meeting)])
+    windows = [cut_state_windows(turns) for turns in meetings]
+    states = find_states([s for of_meeting in windows for s in of_meeting])
+    num_states = max(states) + 1
+    state_of, k = [], 0  # meeting -> its windows' states
+    for of_meeting in windows:
+        state_of.append(states[k : k + len(of_meeting)])
         k += len(of_meeting)
 
-    counts = _Counts(num_moods)
-    for turns, of_meeting, its_moods in zip(meetings, stretches, mood_of):
-        counts.add(turns, of_meeting, its_moods)
+    counts = _Counts(num_states)
+    for turns, of_meeting, its_states in zip(meetings, windows, state_of):
+        counts.add(turns, of_meeting, its_states)
 
     # Time before the first word: long openings are met more often, and anywhere within them.
     steps = max(float(begins_s.sum()), 0.0) / 2000 or 1.0
@@ -103,35 +103,35 @@ def fit_turn_model(
         opening_share=round(float(begins_s.sum() / ends_s.sum()), 5),
         opening_s=_table(np.concatenate(within) if begins_s.any() else [0.0], TABLE_SIZE),
         **counts.pooled(),
-        moods=counts.moods(mood_of, stretches),
+        states=counts.states(state_of, windows),
         provenance={**(provenance or {}), **written},
     )
 
 
 class _Counts:
-    """What was seen, by mood and by bin of `turn_model`."""
+    """What was seen, by state and by bin of `turn_model`."""
 
-    def __init__(self, num_moods: int):
+    def __init__(self, num_states: int):
         num_left = len(LEFT_S) + 1
-        self.kinds = np.zeros((num_moods, len(KINDS), num_left, len(KINDS)))
-        # (mood, stayed away or joined, OVERLAP_S bin, NEAR_S bin)
-        self.third = np.zeros((num_moods, 2, len(OVERLAP_S) + 1, len(NEAR_S) + 1))
+        self.kinds = np.zeros((num_states, len(KINDS), num_left, len(KINDS)))
+        # (state, stayed away or joined, OVERLAP_S bin, NEAR_S bin)
+        self.third = np.zeros((num_states, 2, len(OVERLAP_S) + 1, len(NEAR_S) + 1))
         # (CROWD_S bin, LEFT_S bin, backchannel or interruption)
         self.third_kinds = np.zeros((len(CROWD_S) + 1, num_left, 2))
         self.found = Found()
-        self.choices: list[list[tuple[int, list[int]]]] = [[] for _ in range(num_moods)]
+        self.choices: list[list[tuple[int, list[int]]]] = [[] for _ in range(num_states)]
 
-    def add(self, turns: Sequence[Turn], stretches: Sequence[Stretch], moods: Sequence[int]):
+    def add(self, turns: Sequence[Turn], windows: Sequence[StateWindow], states: Sequence[int]):
         """Count a meeting's transitions."""
-        length_s = max(turn.end_s for turn in turns) / len(stretches)
+        length_s = max(turn.end_s for turn in turns) / len(windows)
         ends_s = dict.fromkeys({turn.speaker for turn in turns}, -np.inf)
         ends_s[turns[0].speaker] = turns[0].end_s
         onset_s, previous = turns[0].start_s, SWITCH
         for kind, floor, turn in transitions(turns):
-            at = min(int(onset_s / length_s), len(stretches) - 1)  # where `sample` draws from
-            mood = moods[at]
-            self.found.add(turn.start_s - onset_s, ("step",), mood)
-            others = [person for person in stretches[at].heard if person != floor.speaker]
+            at = min(int(onset_s / length_s), len(windows) - 1)  # where `sample` draws from
+            state = states[at]
+            self.found.add(turn.start_s - onset_s, ("step",), state)
+            others = [person for person in windows[at].heard if person != floor.speaker]
             since_s = onset_s
             second_s = max((e for p, e in ends_s.items() if p != floor.speaker), default=-np.inf)
             joined = False
@@ -140,7 +140,7 @@ class _Counts:
                 overlap = bisect_right(OVERLAP_S, second_s - onset_s)
                 if joined or any(ends_s[p] + MERGE_GAP_S <= onset_s for p in others):
                     near = bisect_right(NEAR_S, floor.end_s - onset_s)
-                    self.third[mood, int(joined), overlap, near] += 1
+                    self.third[state, int(joined), overlap, near] += 1
                 since_s = second_s
             if joined:
                 left = bisect_right(LEFT_S, floor.end_s - turn.start_s)
@@ -152,16 +152,16 @@ class _Counts:
                 left_s = floor.end_s - since_s
                 left = bisect_right(LEFT_S, left_s)
                 if others:  # somebody alone cannot but hold
-                    self.kinds[mood, previous, left, kind] += 1
+                    self.kinds[state, previous, left, kind] += 1
                 if kind in (INTERRUPTION, BACKCHANNEL):
                     share = (turn.start_s - since_s) / left_s
-                    self.found.add(share, ("at", kind, left), mood)
+                    self.found.add(share, ("at", kind, left), state)
 
             if kind in (HOLD, SWITCH):
-                self.found.add(turn.start_s - floor.end_s, ("silence", kind), mood)
-                self.found.add(turn.end_s - turn.start_s, ("length", kind), mood)
+                self.found.add(turn.start_s - floor.end_s, ("silence", kind), state)
+                self.found.add(turn.end_s - turn.start_s, ("length", kind), state)
             elif kind == INTERRUPTION:
-                self.found.add(turn.end_s - floor.end_s, ("length", kind), mood)
+                self.found.add(turn.end_s - floor.end_s, ("length", kind), state)
             else:
                 room_s = floor.end_s - turn.start_s
                 share = (turn.end_s - turn.start_s) / room_s
@@ -169,17 +169,17 @@ class _Counts:
                 if joined:
                     self.found.add(share, ("third_length", room), crowd)
                 else:
-                    self.found.add(share, ("length", kind, room), mood)
+                    self.found.add(share, ("length", kind, room), state)
             if kind != HOLD:
                 free = [p for p in others if ends_s[p] + MERGE_GAP_S <= turn.start_s]
                 bins = {p: bisect_right(SINCE_S, turn.start_s - ends_s[p]) for p in free}
                 if turn.speaker in bins:
-                    self.choices[mood].append((bins[turn.speaker], list(bins.values())))
+                    self.choices[state].append((bins[turn.speaker], list(bins.values())))
             ends_s[turn.speaker] = turn.end_s
             onset_s, previous = turn.start_s, kind
 
     def pooled(self) -> dict[str, Any]:
-        """Fields of `TurnModel` that all moods share."""
+        """Fields of `TurnModel` that all states share."""
         every = _borrowing(self.third_kinds.sum((0, 1)), [0.5, 0.5])
         interrupts = _borrowing(self.third_kinds, _borrowing(self.third_kinds.sum(0), every))
 
@@ -202,24 +202,24 @@ class _Counts:
         rows = joined.sum(1, keepdims=True) / np.maximum((away + joined).sum(1, keepdims=True), 1)
         return (joined + PRIOR * rows) / (away + joined + PRIOR)
 
-    def moods(
-        self, mood_of: Sequence[Sequence[int]], stretches: Sequence[Sequence[Stretch]]
-    ) -> list[Mood]:
-        """Fields that each mood has for itself."""
-        num_moods, found = len(self.kinds), self.found
-        following = np.zeros((num_moods, num_moods))
-        engaged = np.zeros((num_moods, MAX_SPEAKERS))
-        opening = np.zeros(num_moods)
-        for its_moods, of_meeting in zip(mood_of, stretches):
-            # The last is followed by the first: so moods keep the shares that they have.
-            np.add.at(following, (its_moods, [*its_moods[1:], its_moods[0]]), 1)
-            opening[its_moods[0]] += 1 / len(mood_of)
-            for mood, stretch in zip(its_moods, of_meeting):
-                engaged[mood, min(max(len(stretch.heard), 1), MAX_SPEAKERS) - 1] += 1
+    def states(
+        self, state_of: Sequence[Sequence[int]], windows: Sequence[Sequence[StateWindow]]
+    ) -> list[State]:
+        """Fields that each state has for itself."""
+        num_states, found = len(self.kinds), self.found
+        following = np.zeros((num_states, num_states))
+        engaged = np.zeros((num_states, MAX_SPEAKERS))
+        opening = np.zeros(num_states)
+        for its_states, of_meeting in zip(state_of, windows):
+            # The last is followed by the first: so states keep the shares that they have.
+            np.add.at(following, (its_states, [*its_states[1:], its_states[0]]), 1)
+            opening[its_states[0]] += 1 / len(state_of)
+            for state, window in zip(its_states, of_meeting):
+                engaged[state, min(max(len(window.heard), 1), MAX_SPEAKERS) - 1] += 1
         share = engaged.sum(1) / engaged.sum()
         following += PRIOR * share
 
-        # Cells borrow from all moods, those from all lengths left, those from all transitions.
+        # Cells borrow from all states, those from all lengths left, those from all transitions.
         everywhere = self.kinds.sum((0, 1, 2))
         everywhere = everywhere / everywhere.sum() if everywhere.any() else [1.0, 0, 0, 0]
         of_left = _borrowing(self.kinds.sum((0, 1)), everywhere)
@@ -235,37 +235,37 @@ class _Counts:
         pauses_s = pauses_s or [MERGE_GAP_S]
         lengths_s = found.all("length", HOLD) + found.all("length", SWITCH) or [1.0]
 
-        def table(what: tuple, mood: int, otherwise: Sequence[float]) -> list[float]:
-            return found.table(what, mood, otherwise, TABLE_SIZE)
+        def table(what: tuple, state: int, otherwise: Sequence[float]) -> list[float]:
+            return found.table(what, state, otherwise, TABLE_SIZE)
 
-        def by_left(mood: int, *what: Any) -> list[list[float]]:
+        def by_left(state: int, *what: Any) -> list[list[float]]:
             lefts = range(len(LEFT_S) + 1)
-            return [found.table((*what, left), mood, [0.5], SHARE_SIZE) for left in lefts]
+            return [found.table((*what, left), state, [0.5], SHARE_SIZE) for left in lefts]
 
-        def made(mood: int) -> Mood:
-            choices = self.choices[mood]
+        def made(state: int) -> State:
+            choices = self.choices[state]
             weights = recency_weights(choices) if len(choices) >= 10 * MIN_VALUES else common
-            steps_s = found.values["step",].get(mood, [])
-            return Mood(
-                share=round(float(share[mood]), 4),
-                opening_share=round(float(opening[mood]), 4),
-                lasts_s=round(max(STRETCH_S - _overshoot(steps_s), 0.0), 2),
-                following=_shares(following[mood]),
-                engaged=_shares(engaged[mood]),
-                kinds=[[_shares(cell) for cell in cells] for cells in kinds[mood]],
-                pause_s=table(("silence", HOLD), mood, pauses_s),
-                gap_s=table(("silence", SWITCH), mood, [MERGE_GAP_S]),
-                hold_s=table(("length", HOLD), mood, lengths_s),
-                switch_s=table(("length", SWITCH), mood, lengths_s),
-                beyond_s=table(("length", INTERRUPTION), mood, lengths_s),
-                interruption_at=by_left(mood, "at", INTERRUPTION),
-                backchannel_at=by_left(mood, "at", BACKCHANNEL),
-                backchannel_length=by_left(mood, "length", BACKCHANNEL),
-                third=round(float(third[mood]), 4),
+            steps_s = found.values["step",].get(state, [])
+            return State(
+                share=round(float(share[state]), 4),
+                opening_share=round(float(opening[state]), 4),
+                lasts_s=round(max(WINDOW_S - _overshoot(steps_s), 0.0), 2),
+                following=_shares(following[state]),
+                engaged=_shares(engaged[state]),
+                kinds=[[_shares(cell) for cell in cells] for cells in kinds[state]],
+                pause_s=table(("silence", HOLD), state, pauses_s),
+                gap_s=table(("silence", SWITCH), state, [MERGE_GAP_S]),
+                hold_s=table(("length", HOLD), state, lengths_s),
+                switch_s=table(("length", SWITCH), state, lengths_s),
+                beyond_s=table(("length", INTERRUPTION), state, lengths_s),
+                interruption_at=by_left(state, "at", INTERRUPTION),
+                backchannel_at=by_left(state, "at", BACKCHANNEL),
+                backchannel_length=by_left(state, "length", BACKCHANNEL),
+                third=round(float(third[state]), 4),
                 recency=_rounded(weights),
             )
 
-        return [made(mood) for mood in range(num_moods)]
+        return [made(state) for state in range(num_states)]
 
 
 def recency_weights(choices: Sequence[tuple[int, list[int]]]) -> np.ndarray:
@@ -306,7 +306,7 @@ def _table(values: Sequence[float], size: int) -> list[float]:
 def _overshoot(steps_s: Sequence[float]) -> float:
     """Mean time from an instant to the next onset, for onsets these steps apart.
 
-    Moods change at onsets, so they last that much longer than they are told to; slow moods would
+    States change at onsets, so they last that much longer than they are told to; slow states would
     take more than their share of the time.
     """
     steps_s = np.asarray(steps_s)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ...io.drafts import draft_of
+from ...io.atomic import atomic_write
 from ..config import MAX_SPEAKERS
 from .transitions import KINDS
 
@@ -28,13 +28,13 @@ Table = list[float]  # means of equal shares of sorted values: a distribution, s
 
 
 @dataclass(frozen=True)
-class Mood:
-    """How people take turns during a stretch: lively or not, with silences or without."""
+class State:
+    """How people take turns during a window: lively or not, with silences or without."""
 
-    share: float  # of all stretches
-    opening_share: float  # of the first stretches of conversations
-    lasts_s: float  # the first turn that begins after that is of another mood
-    following: list[float]  # (moods,) probability of each mood in the next stretch
+    share: float  # of all windows
+    opening_share: float  # of the first windows of conversations
+    lasts_s: float  # the first turn that begins after that is of another state
+    following: list[float]  # (states,) probability of each state in the next window
     engaged: list[float]  # (MAX_SPEAKERS,) probability that 1, 2, … people speak in it
     kinds: list[list[list[float]]]  # (previous kind, LEFT_S bin, kind) probabilities
     pause_s: Table  # before a hold
@@ -60,7 +60,7 @@ class TurnModel:
     third_at: list[Table]  # (OVERLAP_S bin,) when, as a share of the second's rest
     third_length: list[list[Table]]  # (CROWD_S bin, LEFT_S bin), share of what is left, if not
     third_interrupts: list[list[float]]  # (CROWD_S bin, LEFT_S bin), its probability
-    moods: list[Mood]
+    states: list[State]
     provenance: dict[str, Any] = field(default_factory=dict)  # what it was fitted on, by what
 
     def __post_init__(self) -> None:
@@ -72,25 +72,25 @@ class TurnModel:
         _check("third_share", self.third_share, (len(OVERLAP_S) + 1, len(NEAR_S) + 1), most=1)
         _check("third_at", self.third_at, (len(OVERLAP_S) + 1, None), most=1)
         _check("third_interrupts", self.third_interrupts, (len(CROWD_S) + 1, num_left), most=1)
-        if not self.moods:
-            raise ValueError("moods must not be empty.")
-        for k, mood in enumerate(self.moods):
-            name = f"moods[{k}]"
-            _check(f"{name}.share", mood.share, (), most=1)
-            _check(f"{name}.opening_share", mood.opening_share, (), most=1)
-            _check(f"{name}.lasts_s", mood.lasts_s, ())
-            _check(f"{name}.following", mood.following, (len(self.moods),), shares=True)
-            _check(f"{name}.engaged", mood.engaged, (MAX_SPEAKERS,), shares=True)
-            _check(f"{name}.kinds", mood.kinds, (num_kinds, num_left, num_kinds), shares=True)
+        if not self.states:
+            raise ValueError("states must not be empty.")
+        for k, state in enumerate(self.states):
+            name = f"states[{k}]"
+            _check(f"{name}.share", state.share, (), most=1)
+            _check(f"{name}.opening_share", state.opening_share, (), most=1)
+            _check(f"{name}.lasts_s", state.lasts_s, ())
+            _check(f"{name}.following", state.following, (len(self.states),), shares=True)
+            _check(f"{name}.engaged", state.engaged, (MAX_SPEAKERS,), shares=True)
+            _check(f"{name}.kinds", state.kinds, (num_kinds, num_left, num_kinds), shares=True)
             for table in ("pause_s", "gap_s", "hold_s", "switch_s", "beyond_s"):
-                _check(f"{name}.{table}", getattr(mood, table), (None,))
+                _check(f"{name}.{table}", getattr(state, table), (None,))
             for table in ("interruption_at", "backchannel_at", "backchannel_length"):
-                _check(f"{name}.{table}", getattr(mood, table), (num_left, None), most=1)
-            _check(f"{name}.third", mood.third, ())
-            _check(f"{name}.recency", mood.recency, (len(SINCE_S) + 1,))
+                _check(f"{name}.{table}", getattr(state, table), (num_left, None), most=1)
+            _check(f"{name}.third", state.third, ())
+            _check(f"{name}.recency", state.recency, (len(SINCE_S) + 1,))
         for name in ("share", "opening_share"):
-            values = [getattr(mood, name) for mood in self.moods]
-            _check(f"{name} of the moods", values, (None,), shares=True)
+            values = [getattr(state, name) for state in self.states]
+            _check(f"{name} of the states", values, (None,), shares=True)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a JSON file, a list of numbers a line; all of it or nothing.
@@ -103,7 +103,7 @@ class TurnModel:
         if not Path(path).parent.is_dir():
             raise FileNotFoundError(f"there is no folder for the turn-taking model '{path}'.")
         content = {"format": FORMAT, "provenance": {}, **asdict(self)}  # first, for readers
-        with draft_of(path) as part:
+        with atomic_write(path) as part:
             part.write_text(_dump(content) + "\n")
 
     @classmethod
@@ -126,10 +126,14 @@ class TurnModel:
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
             raise ValueError(f"'{path}' is no turn-taking model of format '{FORMAT}'.")
         try:
-            moods = content.get("moods")
-            if not isinstance(moods, list):
-                raise ValueError(f"moods must be a list, not {moods!r}.")
-            content["moods"] = [_made(Mood, mood, f"moods[{k}]") for k, mood in enumerate(moods)]
+            if "moods" in content:  # what models were stored with before
+                content["states"] = content.pop("moods")
+            states = content.get("states")
+            if not isinstance(states, list):
+                raise ValueError(f"states must be a list, not {states!r}.")
+            content["states"] = [
+                _made(State, state, f"states[{k}]") for k, state in enumerate(states)
+            ]
             return _made(cls, content, "the model")
         except ValueError as error:
             raise ValueError(f"turn-taking model '{path}' cannot be used: {error}") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from ...io.drafts import draft_of
+from ...io.atomic import atomic_write
 from ..slices import SAMPLE_RATE
 
 # Name, which is also the file's extension -> format and subtype of libsndfile.
@@ -25,7 +25,7 @@ def write_audio(path: Path, audio: np.ndarray) -> None:
         (samples,) float32 at 16 kHz within -1..1.
     """
     kind, subtype = FORMATS[path.suffix[1:]]
-    with draft_of(path) as part:
+    with atomic_write(path) as part:
         with sf.SoundFile(part, "w", SAMPLE_RATE, 1, subtype, format=kind) as file:
             for first in range(0, len(audio), BLOCK):
                 file.write(audio[first : first + BLOCK])
@@ -35,7 +35,7 @@ def write_audio(path: Path, audio: np.ndarray) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file, all of it or nothing."""
-    with draft_of(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text)
 
 

@@ -17,8 +17,8 @@ def band_db(audio, low_hz, high_hz):
     return 10 * torch.log10(power[..., (hz >= low_hz) & (hz < high_hz)].sum(-1) / power.sum(-1))
 
 
-def telephone(**dials):
-    return ChannelConfig(telephone_share=1.0, coarse_share=0.0, tilt_share=0.0, **dials)
+def telephone(**parameters):
+    return ChannelConfig(telephone_share=1.0, coarse_share=0.0, tilt_share=0.0, **parameters)
 
 
 def test_shares():

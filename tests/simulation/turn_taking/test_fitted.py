@@ -200,10 +200,10 @@ def test_round_trip(tmp_path):
         ({"opening_share": -0.1}, "opening_share .* -0.1"),
         ({"opening_share": "often"}, "opening_share .* 'often'"),
         ({"opening_s": []}, "opening_s must be a list"),
-        ({"moods": []}, "moods must not be empty"),
-        ({"moods": 3}, "moods must be a list"),
-        ({"moods": [{"pace": 1}]}, r"moods\[0\] has unknown keys \['pace'\]"),
-        ({"moods": [{"share": 1}]}, r"moods\[0\] lacks"),
+        ({"states": []}, "states must not be empty"),
+        ({"states": 3}, "states must be a list"),
+        ({"states": [{"pace": 1}]}, r"states\[0\] has unknown keys \['pace'\]"),
+        ({"states": [{"share": 1}]}, r"states\[0\] lacks"),
     ],
 )
 def test_bad_model(tmp_path, change, said):
@@ -254,7 +254,7 @@ def test_packaged_model_is_the_one_that_is_fitted(shared):
     paths = sorted((shared / "ami/only_words/rttms/train").glob("*.rttm"))
     fitted, packaged = FittedTurns.fit(paths).model, FittedTurns.ami().model
     assert fitted.participants == packaged.participants
-    assert len(fitted.moods) == len(packaged.moods)
-    for one, two in zip(fitted.moods, packaged.moods):
+    assert len(fitted.states) == len(packaged.states)
+    for one, two in zip(fitted.states, packaged.states):
         np.testing.assert_allclose(one.pause_s, two.pause_s, atol=0.002)
         np.testing.assert_allclose(one.kinds, two.kinds, atol=0.001)

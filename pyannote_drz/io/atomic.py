@@ -12,7 +12,7 @@ SMALL = 2**16  # bytes; a disk with less is full
 
 
 @contextmanager
-def draft_of(path: str | Path, durable: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
     """Where to write what shall become `path`; it does when the block ends, errors leave nothing.
 
     A rename is atomic only within one disk, so the draft lies beside its destination. Its name

@@ -1,4 +1,4 @@
-"""Dials: what all configurations of the simulator have in common.
+"""What all configurations have in common: they check themselves.
 
 A configuration is a frozen dataclass, and annotations tell what its fields may be: `*_share` is a
 probability, a pair is a range `(low, high)` from which a value is drawn.
@@ -14,7 +14,7 @@ import numpy as np
 from ..io.checked import checked, span
 from ..io.errors import InputError
 
-Config = TypeVar("Config", bound="Dials")
+Config = TypeVar("Config", bound="CheckedConfig")
 
 Decibels = span(-200, 100)
 Seconds = span(0, 3600)
@@ -22,7 +22,7 @@ PerSecond = span(0.001, 1000)
 Hertz = span(1, 16000)
 
 
-class Dials:
+class CheckedConfig:
     """Base of the frozen configurations: checks its fields when made."""
 
     def __post_init__(self) -> None:
@@ -32,7 +32,9 @@ class Dials:
             if field.default_factory is dataclasses.MISSING:
                 checked(kind, value, field.name, exact=True)
             elif not isinstance(value, kind):
-                raise InputError(f"{field.name} must be dials and their values, not {value!r}.")
+                raise InputError(
+                    f"{field.name} must be parameters and their values, not {value!r}."
+                )
 
     @classmethod
     def from_dict(cls: type[Config], values: Mapping[str, Any]) -> Config:
@@ -47,11 +49,13 @@ class Dials:
         made = {}
         for key, value in values.items():
             if key not in fields:
-                raise InputError(f"{cls.__name__} has no dial '{key}'; it has {sorted(fields)}.")
+                raise InputError(
+                    f"{cls.__name__} has no parameter '{key}'; it has {sorted(fields)}."
+                )
             if isinstance(value, Mapping):
                 nested = fields[key].default_factory
                 if nested is dataclasses.MISSING:
-                    raise InputError(f"{key} of {cls.__name__} is one dial, not {dict(value)}.")
+                    raise InputError(f"{key} of {cls.__name__} is one value, not {dict(value)}.")
                 value = nested.from_dict(value)
             elif isinstance(value, list):
                 value = tuple(value)
