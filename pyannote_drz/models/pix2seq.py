@@ -4,9 +4,10 @@
     |-- sees all of it ----| |- causal, sees the chunk and what is written -|
 
 It reads the probabilities of PyanNet's classes, and nothing else. Speaker embeddings never enter
-it: they are cosines, added to the logits of attention and deciding who a turn is by (`voices.py`).
-What PyanNet says of starts and ends is added where times are pointed at (`evidence.py`). A chunk
-may begin with prompts, whose turns are given: `pyannote_drz.prompting`.
+it: they are cosines, added to the logits of attention and deciding who a turn is by
+(`speaker_embeddings.py`, `written.py`). What PyanNet says of starts and ends is added where times
+are pointed at (`evidence.py`). A chunk may begin with prompts, whose turns are given:
+`pyannote_drz.prompting`.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from .encoders.features import (
 )
 from .encoders.segmentation import NUM_CLASSES, activities
 from .evidence import Evidence
-from .voices import KINDS, Voices, VoiceScore, voices_of
+from .speaker_embeddings import KINDS, SpeakerEmbeddings, SpeakerScore, speaker_embeddings_of
+from .written import POSITION_S, WrittenTurns
 
 IMPOSSIBLE = -1e4  # logit of a token that cannot be right; finite, so that 0 x it is not nan
 # s; rotary positions of what is written begin here, whatever the duration of the chunk, so that a
 # model that began with short chunks can go on with longer ones.
 WORDS_AT_S = 60.0
-START_POSITIONS = 6  # a start's voice is what is heard in the half second after it
 NUM_SIMILARITIES = KINDS + 1
 # (kind, factor) that each of four heads begins with: two compare long embeddings, one PyanNet's
 # local speakers, one looks for what is not written yet (DESIGN.md, section 3).
@@ -54,7 +55,7 @@ class Memory(NamedTuple):
 
     keys, values : one (batch, heads, positions, head_dim) per layer
     bin_keys : (batch, bins, dim), what time tokens point at
-    voices : Voices, the embeddings
+    embeddings : SpeakerEmbeddings
     evidence : Evidence, of PyanNet's activities
     activity : (batch, frames, speakers) logits of the auxiliary head
     """
@@ -62,7 +63,7 @@ class Memory(NamedTuple):
     keys: list[Tensor]
     values: list[Tensor]
     bin_keys: Tensor
-    voices: Voices
+    embeddings: SpeakerEmbeddings
     evidence: Evidence
     activity: Tensor
 
@@ -70,7 +71,7 @@ class Memory(NamedTuple):
         """Some chunks of a batch; keys and values are left where they are (`decoding.Cache`)."""
         return self._replace(
             bin_keys=self.bin_keys[rows],
-            voices=self.voices.of(rows),
+            embeddings=self.embeddings.of(rows),
             evidence=Evidence(self.evidence.activities[rows], self.evidence.bin_s),
             activity=self.activity[rows],
         )
@@ -144,7 +145,7 @@ class Pix2SeqDiarizer(Model):
         self.audio_factors = nn.Parameter(self._first_factors(NUM_SIMILARITIES))
         self.token_factors = nn.Parameter(self._first_factors(NUM_SIMILARITIES + 1))
         self.evidence_factors = nn.Parameter(torch.tensor(EVIDENCE))
-        self.voice_score = VoiceScore()
+        self.voice_score = SpeakerScore()
 
         self.bin_key = nn.Linear(dim, BINS_PER_POSITION * dim)
         self.bin_code = nn.Linear(dim, dim, bias=False)
@@ -258,7 +259,7 @@ class Pix2SeqDiarizer(Model):
         """Centre of a frame, in samples."""
         return (frame + 0.5) * self.bin_samples - 0.5
 
-    # ---- listening ------------------------------------------------------------------------------
+    # ---- prefill --------------------------------------------------------------------------------
 
     def _head_layer(self) -> int:
         return 2 * len(self.blocks) // 3
@@ -290,13 +291,13 @@ class Pix2SeqDiarizer(Model):
             positions = torch.arange(length, device=heard.device)
             if prompts is not None:
                 heard = heard * (positions >= prompts[:, None])[..., None, None]
-            voices = voices_of(features, heard.mean(2))
-            similarities = voices.similarities()
+            embeddings = speaker_embeddings_of(features, heard.mean(2))
+            similarities = embeddings.similarities()
             bin_s = BIN_SAMPLES / SAMPLE_RATE
             evidence = Evidence(heard.flatten(1, 2), bin_s)
 
         x = self.probabilities(features.probabilities.float().flatten(2).transpose(1, 2))
-        centres_s = (positions + 0.5) * (POSITION_SAMPLES / SAMPLE_RATE)
+        centres_s = (positions + 0.5) * POSITION_S
         x = x.transpose(1, 2) + self.audio_type + self.time_embedding(self.time_code(centres_s))
         cosines, sines = rotary(positions, self.hparams.dim // self.hparams.num_heads)
         keys, values = [], []
@@ -319,12 +320,12 @@ class Pix2SeqDiarizer(Model):
             keys=keys,
             values=values,
             bin_keys=bin_keys,
-            voices=voices,
+            embeddings=embeddings,
             evidence=evidence,
             activity=activity.reshape(batch, length * BINS_PER_POSITION, -1),
         )
 
-    # ---- writing --------------------------------------------------------------------------------
+    # ---- decoding -------------------------------------------------------------------------------
 
     def _embed(self, tokens: Tensor) -> Tensor:
         """(batch, written) tokens -> (batch, 1 + written, dim), <diarize> first."""
@@ -341,85 +342,11 @@ class Pix2SeqDiarizer(Model):
         x = x + self.role[role]
         return torch.cat([self.diarize.to(x.dtype).expand(batch, 1, -1), x], dim=1)
 
-    def _turns(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Starts and ends (bins) and speakers that are written, (batch, …) each."""
-        v = self.vocabulary
-        starts, ends = tokens[:, 0::3] - v.first_time, tokens[:, 1::3] - v.first_time
-        last = v.num_bins - 1
-        return starts.clamp(0, last), ends.clamp(0, last), tokens[:, 2::3] - v.first_speaker
-
-    def _token_voices(self, tokens: Tensor, memory: Memory, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Whose voice each token is about: a start's, a turn's, a speaker's.
-
-        Parameters
-        ----------
-        tokens : (batch, written) Tensor
-        memory : Memory
-        rows : (K,) Tensor
-            Of <diarize> (0), which is about nobody, and the tokens (from 1).
-
-        Returns
-        -------
-        embeddings : (batch, K, 3, 192) Tensor
-            Unit vectors.
-        who : (batch, K, 3) Tensor
-            PyanNet's local speaker who began the turn.
-        """
-        starts, ends, speakers = self._turns(tokens)
-        voices, per = memory.voices, BINS_PER_POSITION
-        sums = voices.sums.new_zeros(len(tokens), len(rows), *voices.sums.shape[3:])
-        who = voices.local.new_zeros(len(tokens), len(rows), voices.local.shape[-1])
-        turn, kind = (rows - 1) // 3, rows % 3  # of <diarize>: -1, 0
-        about, is_start, is_end = rows > 0, kind == 1, kind == 2
-        who[:, about] = memory.evidence.who_starts(starts[:, turn[about]])
-        if is_start.any():
-            begin = starts[:, turn[is_start]] // per
-            sums[:, is_start] = voices.between(begin, begin + START_POSITIONS, who[:, is_start])[0]
-        if is_end.any():
-            begin, end = starts[:, turn[is_end]] // per, -(-ends[:, turn[is_end]] // per)
-            sums[:, is_end] = voices.between(begin, end, who[:, is_end])[0]
-        is_speaker = (kind == 0) & about
-        if is_speaker.any():
-            num_turns = speakers.shape[1]
-            begin, end = starts[:, :num_turns] // per, -(-ends[:, :num_turns] // per)
-            whose = memory.evidence.who_starts(starts[:, :num_turns])
-            turns, _ = voices.between(begin, end, whose)  # (batch, turns, 3, 192)
-            now = turn[is_speaker]
-            before = torch.arange(num_turns, device=tokens.device) <= now[:, None]
-            same = (speakers[:, now, None] == speakers[:, None]) & before  # (batch, K, turns)
-            sums[:, is_speaker] = torch.einsum("bkt,btnd->bknd", same.to(turns.dtype), turns)
-        return F.normalize(sums, dim=-1, eps=1e-4), who
-
-    def _speaker_logits(self, tokens: Tensor, memory: Memory, turn: Tensor) -> Tensor:
-        """How much turns (K,) sound like everybody before them, (batch, K, speakers)."""
-        v = self.vocabulary
-        starts, ends, speakers = self._turns(tokens)
-        num_turns = ends.shape[1]
-        position_s = POSITION_SAMPLES / SAMPLE_RATE
-        begin, end = starts[:, :num_turns] // BINS_PER_POSITION, -(-ends // BINS_PER_POSITION)
-        who = memory.evidence.who_starts(starts[:, :num_turns])  # (batch, turns, 3)
-        sums, alone = memory.voices.between(begin, end, who)
-
-        speakers = F.pad(speakers, (0, num_turns - speakers.shape[1]), value=-1)[:, :num_turns]
-        is_by = speakers[..., None] == torch.arange(v.max_speakers, device=tokens.device)
-        before = torch.arange(num_turns, device=tokens.device) < turn[:, None]  # (K, turns)
-        said = (is_by.transpose(1, 2)[:, None] & before[None, :, None]).to(sums.dtype)
-        count = said.sum(-1)  # (batch, K, speakers)
-        people = torch.einsum("bkst,btnd->bksnd", said, sums)
-        people_s = position_s * torch.einsum("bkst,bt->bks", said, alone)
-        people_who = torch.einsum("bkst,btl->bksl", said, who) / count.clamp(min=1)[..., None]
-        same = torch.einsum("bkl,bksl->bks", who[:, turn], people_who)
-        return self.voice_score(
-            sums[:, turn], position_s * alone[:, turn], people, people_s, same, count > 0
-        )
-
     def _add_evidence(
-        self, times: Tensor, eos: Tensor, tokens: Tensor, memory: Memory, rows: Tensor,
-        unwritten: Tensor,
-    ) -> None:  # fmt: skip
+        self, times: Tensor, eos: Tensor, written: WrittenTurns, rows: Tensor, unwritten: Tensor
+    ) -> None:
         """Add what PyanNet says to logits of times, (batch, K, bins), and of eos, (batch, K)."""
-        starts, _, _ = self._turns(tokens)
-        evidence = memory.evidence
+        starts, evidence = written.starts, written.evidence
         rise, new, after, fall, gone, left = self.evidence_factors
         is_start, is_end = rows % 3 == 0, rows % 3 == 1
         if is_start.any():
@@ -454,9 +381,8 @@ class Pix2SeqDiarizer(Model):
             Row i tells token `first + i`, given those before.
         """
         v = self.vocabulary
-        position_s = POSITION_SAMPLES / SAMPLE_RATE
-        heard_s = memory.voices.unit.shape[2] * position_s
-        if heard_s >= v.duration + position_s:
+        heard_s = memory.embeddings.unit.shape[2] * POSITION_S
+        if heard_s >= v.duration + POSITION_S:
             raise ValueError(
                 f"only chunks of up to {v.duration} s can be written, got about {heard_s:.2f} s."
             )
@@ -467,13 +393,13 @@ class Pix2SeqDiarizer(Model):
         cosines, sines = rotary(words_at + rows, dim // self.hparams.num_heads)
 
         with torch.autocast(x.device.type, enabled=False):
-            embeddings, who = self._token_voices(tokens, memory, rows)
-            similarities = memory.voices.similarities_to(embeddings, who)
-            starts, ends, speakers = self._turns(tokens)
-            done = speakers.shape[1]
+            written = WrittenTurns(tokens, v, memory.embeddings, memory.evidence)
+            embeddings, who = written.token_embeddings(rows)
+            similarities = memory.embeddings.similarities_to(embeddings, who)
+            done = written.speakers.shape[1]
             is_start = rows % 3 == 0
             unwritten = memory.evidence.unwritten(
-                starts[:, :done], ends[:, :done], rows[is_start] // 3
+                written.starts[:, :done], written.ends[:, :done], rows[is_start] // 3
             )  # (batch, starts, bins)
             seen = torch.zeros_like(similarities[0])
             seen[:, is_start] = unwritten.unflatten(-1, (-1, BINS_PER_POSITION)).mean(-1)
@@ -498,11 +424,11 @@ class Pix2SeqDiarizer(Model):
         pad, eos = self.end_or_pad(x).float().unbind(-1)
         with torch.autocast(x.device.type, enabled=False):
             eos = eos.clone()
-            self._add_evidence(times, eos, tokens, memory, rows, unwritten)
+            self._add_evidence(times, eos, written, rows, unwritten)
             names = rows % 3 == 2
             if names.any():
                 turn = (rows[names] - 2) // 3
-                speakers[:, names] += self._speaker_logits(tokens, memory, turn)
+                speakers[:, names] += written.speaker_logits(turn, self.voice_score)
 
         logits = x.new_full((batch, length, len(v)), IMPOSSIBLE, dtype=torch.float)
         logits[..., v.pad], logits[..., v.eos] = pad, eos

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..models.encoders import Features
 from ..models.encoders.segmentation import NUM_LOCAL
-from ..models.voices import TYPICAL_NORM
+from ..models.speaker_embeddings import TYPICAL_NORM
 from ..prompting import POSITION_S, whole_positions
 from .stitching import Turn, alone, together
 

@@ -51,6 +51,7 @@ for _before, _now in (
     ("listing", "plugin.registration"),
     ("drafts", "io.atomic"),
     ("io.drafts", "io.atomic"),
+    ("models.voices", "models.speaker_embeddings"),
     ("simulation.dials", "simulation.checked_config"),
     ("simulation.moods", "simulation.turn_taking.states"),
     ("simulation.turn_taking.moods", "simulation.turn_taking.states"),

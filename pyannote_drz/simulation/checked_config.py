@@ -37,6 +37,13 @@ class CheckedConfig:
                 )
 
     @classmethod
+    def of(cls: type[Config], values: Mapping[str, Any] | Config | None) -> Config:
+        """Configuration from a mapping of its fields, itself, or nothing."""
+        if isinstance(values, cls):
+            return values
+        return cls.from_dict(values or {})
+
+    @classmethod
     def from_dict(cls: type[Config], values: Mapping[str, Any]) -> Config:
         """Configuration from (possibly nested) plain data, as read from YAML.
 

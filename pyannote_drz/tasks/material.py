@@ -1,4 +1,4 @@
-"""Material of conversations: voices of pyannote.database protocols, scripts in RTTM files."""
+"""Material of conversations: voices of pyannote.database protocols, scripts, plain random turns."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from ..io.atomic import atomic_write
+from ..io.errors import InputError, one_line
 from ..models.encoders.campplus import SAMPLE_RATE, CAMPPlus
 from ..models.encoders.features import WEIGHTS
-from ..simulation import VoiceBank, VoiceFile
+from ..simulation import RandomTurns, VoiceBank, VoiceFile
 
 if TYPE_CHECKING:
     from pyannote.database.protocol import SpeakerDiarizationProtocol
@@ -179,3 +180,25 @@ def rttm_paths(scripts: str | Path | Sequence[str | Path]) -> list[Path]:
             raise FileNotFoundError(f"no scripts (RTTM) at {path}.")
         paths += found
     return paths
+
+
+def plain_turns(parameters: Mapping, max_speakers: int) -> RandomTurns:
+    """Plain random turns, of no more speakers than the language has.
+
+    Raises
+    ------
+    InputError
+        There is no such parameter, it is out of its range, or asks for more speakers.
+    """
+    try:
+        turns = RandomTurns(**parameters)
+    except (TypeError, InputError) as error:  # TypeError: there is no such parameter
+        raise InputError(f"random_turns: {one_line(error)}") from None
+    for name in {"min_speakers", "max_speakers"} & parameters.keys():
+        if parameters[name] > max_speakers:
+            raise InputError(
+                f"random_turns.{name} ({parameters[name]}) must not be above max_speakers "
+                f"({max_speakers})."
+            )
+    turns.max_speakers = min(turns.max_speakers, max_speakers)
+    return turns

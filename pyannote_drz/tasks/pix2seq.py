@@ -11,31 +11,21 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pyannote.audio.core.task import Problem, Resolution, Specifications, Task
-from pyannote.audio.torchmetrics import (
-    DiarizationErrorRate,
-    FalseAlarmRate,
-    MissedDetectionRate,
-    SpeakerConfusionRate,
-)
+from pyannote.audio.core.task import Problem, Resolution, Specifications
 from pyannote.database.protocol import SpeakerDiarizationProtocol
-from torch import Tensor
 from torch.utils.data import get_worker_info
 from torch_audiomentations import Shift, TimeInversion
 from torch_audiomentations.augmentations.mix import Mix
 from torchmetrics import Metric
 
-from ..decoding import decode
 from ..io.checked import Share, checks_arguments, number, whole
-from ..io.errors import InputError, one_line
+from ..io.errors import InputError
 from ..models.encoders import FeatureEncoder, Features
-from ..models.pix2seq import Memory
 from ..simulation import (
     Conversation,
     FittedTurns,
     MixedTurns,
     NoiseBank,
-    RandomTurns,
     ReplayedTurns,
     RoomBank,
     SimulationConfig,
@@ -43,21 +33,15 @@ from ..simulation import (
     VoiceBank,
     other_kinds,
 )
-from ..simulation.checked_config import CheckedConfig
 from ..simulation.config import MAX_SPEAKERS
 from ..simulation.turn_taking.fitted import AMI
 from ..simulation.turn_taking.turns import TurnSource
 from ..tokens import Vocabulary
 from .batches import Batch, Cut, Drawn, Progress, batch_of
-from .material import CACHE, bank_embeddings, protocol_voices, rttm_paths
+from .learning import WritingTask
+from .material import CACHE, bank_embeddings, plain_turns, protocol_voices, rttm_paths
 from .objective import (
     Objective,
-    Targets,
-    activity_loss,
-    activity_of,
-    corrupt,
-    make_targets,
-    token_loss,
 )
 from .real import RealChunk, RealConversations
 from .shards import POSITION_S, Encoded, ShardSet
@@ -71,7 +55,7 @@ FULL_SHARE = 0.6  # of batches are as long as can be; the others are of any leng
 WHOLE_SHARE = 0.5
 
 
-class SyntheticPix2SeqDiarization(Task):
+class SyntheticPix2SeqDiarization(WritingTask):
     """Speaker diarization as writing a sequence, learnt from simulated conversations.
 
     Speakers are the single-speaker regions of the protocol's files. Conversations are made on the
@@ -191,9 +175,9 @@ class SyntheticPix2SeqDiarization(Task):
                     f"augmentation must leave speech where it is, as turns do not follow: "
                     f"{type(transform).__name__} does not."
                 )
-        self.random_turns = _random_turns(random_turns or {}, max_speakers)
-        self.simulation = _configured(SimulationConfig, simulation)
-        self.objective = _configured(Objective, objective)
+        self.random_turns = plain_turns(random_turns or {}, max_speakers)
+        self.simulation = SimulationConfig.of(simulation)
+        self.objective = Objective.of(objective)
         if real_ratio > 0 and real is None:
             raise ValueError(f"real_ratio={real_ratio} needs conversations: real=….")
         super().__init__(
@@ -319,13 +303,6 @@ class SyntheticPix2SeqDiarization(Task):
         self.shards = None if self.features is None else ShardSet(self.features)
         self._is_set_up = True
 
-    def setup_validation_metric(self):
-        super().setup_validation_metric()
-        # Beside the tokens: what the auxiliary head says, and "one speaker wherever somebody
-        # speaks". A model below that last one may not diarize at all (DESIGN.md, section 6).
-        self.model.head_metric = DiarizationErrorRate().to(self.model.device)
-        self.model.oracle_activity_metric = DiarizationErrorRate().to(self.model.device)
-
     def train__iter__(self) -> Iterator[tuple[Conversation | RealChunk | Window, Cut]]:
         """Draw examples, endlessly: the same for any number of workers and processes.
 
@@ -417,7 +394,7 @@ class SyntheticPix2SeqDiarization(Task):
                 encoded[id(example)] = Encoded(heard, example.turns, [])
         return [encoded[id(example)] for example in examples]
 
-    def _batch(self, drawn: Drawn, stage: str) -> Batch:
+    def make_batch(self, drawn: Drawn, stage: str) -> Batch:
         """Windows of all examples."""
         raw = [example for example in drawn.examples if not isinstance(example, Encoded)]
         fresh = iter(self._encode(raw, stage) if raw else ())
@@ -428,83 +405,6 @@ class SyntheticPix2SeqDiarization(Task):
             prompted = what.prompted and encoded.features.num_positions > what.num_positions
             windows.append((cut_prompted if prompted else cut)(encoded, what.num_positions, rng))
         return batch_of(windows, self.model.device)
-
-    # ---- learning -------------------------------------------------------------------------------
-
-    def _losses(self, batch: Batch, stage: str) -> tuple[dict[str, Tensor], Memory, Targets]:
-        """Losses of a batch, what was heard and what should have been written."""
-        model, v, objective = self.model, self.model.vocabulary, self.objective
-        num_frames = model.bins_per_position * batch.features.num_positions
-        # Made first, on the CPU, while a GPU is still busy with what came before.
-        targets = make_targets(v, batch.turns, batch.prompted, num_frames, model.device)
-        memory = model.prefill(batch.features, batch.prompt_positions)
-        num_bins = memory.bin_keys.shape[1]
-        written = targets.tokens[:, :-1]
-        if stage == "train":
-            written = corrupt(v, written, targets.given[:, :-1], objective, num_bins)
-        losses = {
-            "activity": activity_loss(memory.activity, targets.activity),
-            "tokens": token_loss(v, model.logits(written, memory), targets, objective, num_bins),
-        }
-        total = losses["tokens"] + objective.activity_weight * losses["activity"]
-        return {"loss": total, **losses}, memory, targets
-
-    def training_step(self, drawn: Drawn, batch_idx: int) -> Tensor | None:
-        # Dropout and noise are those of the batch, also after a run was killed and goes on.
-        seed = np.random.SeedSequence([3, *drawn.cuts[0].seed]).generate_state(1)
-        torch.manual_seed(int(seed[0]))
-        with torch.autocast(self.model.device.type, enabled=False):
-            batch = self._batch(drawn, "train")
-        losses, *_ = self._losses(batch, "train")
-        if not torch.isfinite(losses["loss"]):
-            return None  # as pyannote.audio does: one bad batch must not end a long run
-        for name, value in losses.items():
-            self.model.log(
-                f"loss/train/{name}" if name != "loss" else "loss/train",
-                value.detach(),
-                on_step=True,
-                on_epoch=False,
-                prog_bar=name == "loss",
-                batch_size=len(batch.turns),
-            )
-        return losses["loss"]
-
-    def validation_step(self, drawn: Drawn, batch_idx: int) -> None:
-        """Decode, and compare with the reference frame by frame (a frame is a time bin)."""
-        model, v = self.model, self.model.vocabulary
-        with torch.autocast(self.model.device.type, enabled=False):
-            batch = self._batch(drawn, "val")
-        losses, memory, targets = self._losses(batch, "val")
-        head = memory.activity.float().sigmoid().transpose(1, 2)  # (batch, speakers, frames)
-        target = targets.activity.float().transpose(1, 2)
-        rows = decode(model, memory).tokens.tolist()
-        decoded = torch.stack(
-            [activity_of(v.to_triplets(row), head.shape[-1], v.max_speakers) for row in rows]
-        )
-        decoded = decoded.to(model.device).float().transpose(1, 2)
-        anybody = torch.zeros_like(target)
-        anybody[:, 0] = target.amax(1)
-
-        model.validation_metric(decoded, target)
-        model.head_metric(head, target)
-        model.oracle_activity_metric(anybody, target)
-        size = len(batch.turns)
-        model.log_dict(model.validation_metric, on_epoch=True, prog_bar=True, batch_size=size)
-        for name, value in (
-            ("loss/val", losses["loss"]),
-            ("DiarizationErrorRate/activity_head", model.head_metric),
-            ("DiarizationErrorRate/oracle_activity", model.oracle_activity_metric),
-        ):
-            model.log(name, value, on_epoch=True, batch_size=size, sync_dist=True)
-
-    def default_metric(self) -> Sequence[Metric]:
-        """Diarization error rate and its parts."""
-        return [
-            DiarizationErrorRate(),
-            FalseAlarmRate(),
-            MissedDetectionRate(),
-            SpeakerConfusionRate(),
-        ]
 
 
 def _num_samples(example: Conversation | RealChunk) -> int:
@@ -518,28 +418,3 @@ def _development(protocol: SpeakerDiarizationProtocol) -> Iterable[Mapping]:
         return list(protocol.development())
     except (AttributeError, NotImplementedError):
         return []
-
-
-def _random_turns(parameters: Mapping, max_speakers: int) -> RandomTurns:
-    """Plain random turns, of no more speakers than the language has."""
-    try:
-        turns = RandomTurns(**parameters)
-    except (TypeError, InputError) as error:  # TypeError: there is no such parameter
-        raise InputError(f"random_turns: {one_line(error)}") from None
-    for name in {"min_speakers", "max_speakers"} & parameters.keys():
-        if parameters[name] > max_speakers:
-            raise InputError(
-                f"random_turns.{name} ({parameters[name]}) must not be above max_speakers "
-                f"({max_speakers})."
-            )
-    turns.max_speakers = min(turns.max_speakers, max_speakers)
-    return turns
-
-
-def _configured(kind: type[CheckedConfig], values: Mapping | CheckedConfig | None) -> CheckedConfig:
-    """A configuration from a mapping of its fields, itself, or nothing."""
-    if values is None:
-        return kind()
-    if isinstance(values, kind):
-        return values
-    return kind.from_dict(values)

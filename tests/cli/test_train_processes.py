@@ -33,8 +33,8 @@ class Diary(SyntheticPix2SeqDiarization):
         super().__init__(protocol, **arguments)
         self.diary = Path(diary)
 
-    def _batch(self, drawn, stage):
-        batch = super()._batch(drawn, stage)
+    def make_batch(self, drawn, stage):
+        batch = super().make_batch(drawn, stage)
         if stage == "train":
             with self.diary.with_suffix(f".{self.model.global_rank}").open("a") as file:
                 for what, turns in zip(drawn.cuts, batch.turns, strict=True):

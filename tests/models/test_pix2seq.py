@@ -10,6 +10,7 @@ from pyannote.audio import Inference, Model
 
 from pyannote_drz.models.encoders import Features
 from pyannote_drz.models.pix2seq import EVIDENCE, IMPOSSIBLE, WORDS_AT_S, Pix2SeqDiarizer
+from pyannote_drz.models.written import WrittenTurns
 from pyannote_drz.tokens import Vocabulary
 
 SAMPLE_RATE = 16000
@@ -227,6 +228,11 @@ def test_tokens_do_not_change_what_is_heard(model):
     same(model(noise(1, CHUNK), tokens)[0], model(noise(1, CHUNK)), atol=0)
 
 
+def speaker_logits(model, tokens, memory, turn):
+    written = WrittenTurns(tokens, model.vocabulary, memory.embeddings, memory.evidence)
+    return written.speaker_logits(turn, model.voice_score)
+
+
 def test_speakers_point_at_voices(model, features):
     """Whether a turn sounds like A depends on where A's turn was, not only on its text."""
     v = model.vocabulary
@@ -234,12 +240,12 @@ def test_speakers_point_at_voices(model, features):
     with torch.no_grad():
         memory = model.prefill(rows_of(features, 0))
         tokens = torch.tensor([[2, 27, v.first_speaker, 52, 77]])
-        before = model._speaker_logits(tokens, memory, turn)[0]
+        before = speaker_logits(model, tokens, memory, turn)[0]
         same(before[0], before[0, :1].expand(8))  # nobody is known yet: all letters alike
         same(before[1, 1:], before[1, 1:2].expand(7))  # B to H are not known yet
         assert (before[1, 0] - before[1, 1]).abs() > 1e-3
         again = torch.tensor([[2, 27, v.first_speaker, 2, 27]])
-        alike = model._speaker_logits(again, memory, turn)[0, 1, 0]
+        alike = speaker_logits(model, again, memory, turn)[0, 1, 0]
         assert (alike - before[1, 0]).abs() > 1e-3
 
 
@@ -321,9 +327,9 @@ def test_activities_of_prompts_are_no_evidence(make_model, features):
         memory = model.prefill(features, prompts)
     for row, positions in enumerate(prompts.tolist()):
         assert not memory.evidence.activities[row, : 4 * positions].any()
-        assert not memory.voices.local[row, :positions].any()
+        assert not memory.embeddings.local[row, :positions].any()
         assert memory.evidence.activities[row, 4 * positions :].any()
-        similarities = memory.voices.similarities()[:, row]
+        similarities = memory.embeddings.similarities()[:, row]
         assert not similarities[3, :positions].any()
         assert (
             not positions or similarities[0, :positions].any()
@@ -334,7 +340,7 @@ def test_activities_of_prompts_are_no_evidence(make_model, features):
     other.probabilities[0, :8] = part.permuted((2, 0, 1)).probabilities[0]
     with torch.no_grad():
         again = model.prefill(other, prompts)
-    same(again.voices.similarities(), memory.voices.similarities())
+    same(again.embeddings.similarities(), memory.embeddings.similarities())
     same(again.evidence.rise, memory.evidence.rise)
 
 

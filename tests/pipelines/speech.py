@@ -3,7 +3,7 @@
 import torch
 
 from pyannote_drz.models.encoders import Features
-from pyannote_drz.models.voices import TYPICAL_NORM
+from pyannote_drz.models.speaker_embeddings import TYPICAL_NORM
 
 DIM = 192
 

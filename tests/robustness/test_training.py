@@ -12,7 +12,8 @@ from pyannote_drz.cli.settings import check_settings
 from pyannote_drz.cli.train import CONFIG
 from pyannote_drz.io.errors import InputError
 from pyannote_drz.simulation import RandomTurns
-from pyannote_drz.tasks.pix2seq import SyntheticPix2SeqDiarization, _random_turns
+from pyannote_drz.tasks.material import plain_turns
+from pyannote_drz.tasks.pix2seq import SyntheticPix2SeqDiarization
 
 # What is typed, and what is told after its name.
 BAD_SETTINGS = [
@@ -124,4 +125,4 @@ def test_bad_argument(arguments, said):
 
 
 def test_fewer_letters_than_plain_turns_have_people():
-    assert RandomTurns().max_speakers == 4 and _random_turns({}, 2).max_speakers == 2
+    assert RandomTurns().max_speakers == 4 and plain_turns({}, 2).max_speakers == 2

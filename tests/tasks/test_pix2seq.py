@@ -313,7 +313,7 @@ def test_features_made_once(make, ready, shards):
     # Windows of 3 s and their prompts come from conversations of 6 s or more; others from any.
     assert {e.speakers[0] for e, what in items if what.prompted} == {100}
     assert {e.speakers[0] for e, what in items if not what.prompted} == {100, 38}
-    batch = task._batch(task.collate_fn(items[:3]), "train")
+    batch = task.make_batch(task.collate_fn(items[:3]), "train")
     assert isinstance(batch, Batch)
     assert batch.features.short.shape == (3, 38, 192)
     assert all(tensor.dtype == torch.float32 for tensor in batch.features)
@@ -366,7 +366,7 @@ def test_validation_is_always_the_same(make, ready):
         assert not one.val__getitem__(index).prompts
     assert not same(one.val__getitem__(0), one.val__getitem__(1))
     batches = [
-        task._batch(task.collate_fn([task.val__getitem__(0)], "val"), "val")
+        task.make_batch(task.collate_fn([task.val__getitem__(0)], "val"), "val")
         for task in (one, other)
     ]
     assert torch.equal(*(batch.features.short for batch in batches))
@@ -377,7 +377,7 @@ def test_validation_windows_are_whole(make, ready):
     """Encoded as what they are; PyanNet's numbers are drawn all the same."""
     task = ready(make())
     drawn = [task.val__getitem__(index) for index in range(2)]
-    batch = task._batch(task.collate_fn(drawn, "val"), "val")
+    batch = task.make_batch(task.collate_fn(drawn, "val"), "val")
     assert batch.features.num_positions == 38 and batch.prompted == [[], []]
     rendered = task.validation_simulator.render(drawn, "cpu")
     expected = task.model.encoder(rendered.waveforms)
@@ -391,7 +391,7 @@ def test_batch(make, ready, prompted):
     task = ready(make(prompt_ratio=float(prompted), duration=6.0))
     drawn = task.collate_fn(list(islice(task.train__iter__(), 6)))
     assert isinstance(drawn, Drawn)
-    batch = task._batch(drawn, "train")
+    batch = task.make_batch(drawn, "train")
     assert batch.features.short.shape == (6, 75, 192)
     assert all(tensor.isfinite().all() for tensor in batch.features)
     assert len(batch.turns) == len(batch.prompted) == 6
@@ -401,7 +401,7 @@ def test_batch(make, ready, prompted):
         assert not people or turns[0].start_s == 0
         assert all(turn.end_s <= 6.0 + 1e-6 for turn in turns)
         assert all(turn.start_s >= length * POSITION_S - 1e-6 for turn in turns[len(people) :])
-    again = task._batch(drawn, "train")
+    again = task.make_batch(drawn, "train")
     assert torch.equal(again.features.probabilities, batch.features.probabilities)
 
 
@@ -410,7 +410,7 @@ def test_real_conversations_among_prompted_ones_begin_at_once(make, ready, toy):
     items = list(islice(task.train__iter__(), 40))
     real = [item for item in items if isinstance(item[0], RealChunk)]
     others = [item for item in items if isinstance(item[0], Conversation)]
-    batch = task._batch(task.collate_fn([*others[:4], real[0]]), "train")
+    batch = task.make_batch(task.collate_fn([*others[:4], real[0]]), "train")
     assert batch.turns[4] == real[0][0].turns and batch.prompted[4] == []
     assert batch.prompt_positions[4] == 0 and any(batch.prompted[:4])
 
@@ -427,7 +427,7 @@ def test_real_conversations(make, ready, toy):
     assert {type(example) for example, _ in items} == {Conversation, RealChunk}
     real = next(item for item in items if isinstance(item[0], RealChunk))
     simulated = next(item for item in items if isinstance(item[0], Conversation))
-    batch = task._batch(task.collate_fn([real, simulated]), "train")
+    batch = task.make_batch(task.collate_fn([real, simulated]), "train")
     assert batch.turns == [real[0].turns, simulated[0].turns]  # in the order they came in
     expected = task.model.encoder(real[0].waveform[None])
     torch.testing.assert_close(batch.features.long[0], expected.long[0], atol=1e-3, rtol=1e-3)
@@ -438,10 +438,10 @@ def test_augmentation_is_of_training_only(make, ready):
     task, plain = ready(make(augmentation=gain)), ready(make())
     drawn = [task.val__getitem__(0)]
     cuts = task.collate_fn(drawn, "val")
-    heard, expected = (t._batch(cuts, "val").features.short for t in (task, plain))
+    heard, expected = (t.make_batch(cuts, "val").features.short for t in (task, plain))
     assert torch.equal(heard, expected)
     task.simulator = task.validation_simulator
-    louder = task._batch(cuts, "train").features.short
+    louder = task.make_batch(cuts, "train").features.short
     assert not torch.equal(louder, expected)
 
 

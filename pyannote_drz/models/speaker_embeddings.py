@@ -27,7 +27,7 @@ TYPICAL_NORM = 14.0  # of CAM++ embeddings; they are averaged as they are, at ab
 SHORTEST_S = 0.1  # s; what is less is as good as nothing
 
 
-class Voices(NamedTuple):
+class SpeakerEmbeddings(NamedTuple):
     """Embeddings of a chunk.
 
     unit : (3, batch, positions, 192) Tensor
@@ -45,9 +45,11 @@ class Voices(NamedTuple):
     alone: Tensor
     local: Tensor
 
-    def of(self, rows: Tensor) -> Voices:
+    def of(self, rows: Tensor) -> SpeakerEmbeddings:
         """Some chunks of a batch."""
-        return Voices(self.unit[:, rows], self.sums[rows], self.alone[rows], self.local[rows])
+        return SpeakerEmbeddings(
+            self.unit[:, rows], self.sums[rows], self.alone[rows], self.local[rows]
+        )
 
     def similarities(self) -> Tensor:
         """Of any two positions, (4, batch, positions, positions)."""
@@ -92,7 +94,7 @@ class Voices(NamedTuple):
         return torch.einsum("bkl,bklnd->bknd", shares, sums), (shares * weights).sum(-1)
 
 
-def voices_of(features: Features, local: Tensor) -> Voices:
+def speaker_embeddings_of(features: Features, local: Tensor) -> SpeakerEmbeddings:
     """Embeddings of a batch of chunks; `local` is (batch, positions, 3)."""
     probabilities = features.probabilities.float().mean(2)  # (batch, positions, 7)
     nobody, each = probabilities[..., 0], probabilities[..., 1 : 1 + NUM_LOCAL]
@@ -102,7 +104,7 @@ def voices_of(features: Features, local: Tensor) -> Voices:
     mean = (speech * long).sum(1, keepdim=True) / speech.sum(1, keepdim=True).clamp(min=1)
     kinds = torch.stack([short, long, long - mean], dim=2)  # (batch, positions, 3, 192)
     sums = (alone[..., None, None] * kinds[:, :, None]).cumsum(1)
-    return Voices(
+    return SpeakerEmbeddings(
         unit=F.normalize(kinds.permute(2, 0, 1, 3).contiguous(), dim=-1, eps=1e-4),
         sums=F.pad(sums, (0, 0, 0, 0, 0, 0, 1, 0)),
         alone=F.pad(alone.cumsum(1), (0, 0, 1, 0)),
@@ -110,7 +112,7 @@ def voices_of(features: Features, local: Tensor) -> Voices:
     )
 
 
-class VoiceScore(nn.Module):
+class SpeakerScore(nn.Module):
     """How much a turn sounds like somebody who has spoken before, or like somebody new.
 
     Cosines, how long either was heard alone, and whether PyanNet takes them for one: few numbers
@@ -136,7 +138,7 @@ class VoiceScore(nn.Module):
         nn.init.zeros_(self.layers[2].weight)
 
     def forward(
-        self, turns: Tensor, turn_s: Tensor, people: Tensor, people_s: Tensor, same: Tensor,
+        self, turns: Tensor, turn_s: Tensor, speakers: Tensor, speakers_s: Tensor, same: Tensor,
         known: Tensor,
     ) -> Tensor:  # fmt: skip
         """
@@ -146,9 +148,9 @@ class VoiceScore(nn.Module):
             Summed embeddings.
         turn_s : (batch, turns) Tensor
             Seconds that each turn is heard alone.
-        people : (batch, turns, speakers, 3, 192) Tensor
+        speakers : (batch, turns, speakers, 3, 192) Tensor
             Summed over what each speaker said before that turn.
-        people_s : (batch, turns, speakers) Tensor
+        speakers_s : (batch, turns, speakers) Tensor
         same : (batch, turns, speakers) Tensor
             How much PyanNet takes turn and speaker for one.
         known : (batch, turns, speakers) bool Tensor
@@ -160,9 +162,11 @@ class VoiceScore(nn.Module):
         """
         with torch.autocast(turns.device.type, enabled=False):
             unit = F.normalize(turns, dim=-1, eps=1e-4)
-            cosines = torch.einsum("btkd,btskd->btsk", unit, F.normalize(people, dim=-1, eps=1e-4))
+            cosines = torch.einsum(
+                "btkd,btskd->btsk", unit, F.normalize(speakers, dim=-1, eps=1e-4)
+            )
             cosines = cosines * known[..., None]
-            seconds = torch.stack([turn_s[..., None].expand_as(people_s), people_s], dim=-1)
+            seconds = torch.stack([turn_s[..., None].expand_as(speakers_s), speakers_s], dim=-1)
             inputs = torch.cat(
                 [
                     cosines,

@@ -1,4 +1,4 @@
-"""Voices: cosines, sums over turns, and the score of a speaker."""
+"""Speaker embeddings: cosines, sums over turns, and the score of a speaker."""
 
 from itertools import permutations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pyannote_drz.models.encoders import Features
 from pyannote_drz.models.encoders.segmentation import activities
-from pyannote_drz.models.voices import TYPICAL_NORM, VoiceScore, voices_of
+from pyannote_drz.models.speaker_embeddings import TYPICAL_NORM, SpeakerScore, speaker_embeddings_of
 
 settings.register_profile("busy", deadline=None, max_examples=25)  # a busy machine is no failure
 settings.load_profile("busy")
@@ -22,7 +22,7 @@ def features(make_features) -> Features:
 
 
 def listen(features: Features):
-    return voices_of(features, activities(features.probabilities).mean(2))
+    return speaker_embeddings_of(features, activities(features.probabilities).mean(2))
 
 
 def test_similarities_are_cosines(features):
@@ -130,12 +130,12 @@ def test_half_precision_is_summed_in_single(features):
 
 
 @pytest.fixture
-def score() -> VoiceScore:
+def score() -> SpeakerScore:
     torch.manual_seed(0)
-    return VoiceScore()
+    return SpeakerScore()
 
 
-def ask(score: VoiceScore, turns, people, known, same=None, seconds=2.0):
+def ask(score: SpeakerScore, turns, people, known, same=None, seconds=2.0):
     """(turns, 3, 192) and (speakers, 3, 192) -> (turns, speakers) logits."""
     shape = (1, len(turns), len(people))
     return score(
