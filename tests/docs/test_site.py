@@ -23,6 +23,15 @@ def test_builds_strictly(tmp_path):
     assert "fonts.googleapis.com" not in reference
 
 
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md", "README.md"])
+def test_files_that_are_named_are_there(page):
+    named = set(re.findall(r"`([\w/.-]+\.py)`", (REPOSITORY / page).read_text()))
+    assert len(named) > 4
+    package = REPOSITORY / "pyannote_drz"
+    places = [REPOSITORY, REPOSITORY / "tests" / "docs", package, *package.glob("*/")]
+    assert {name for name in named if not any((place / name).exists() for place in places)} == set()
+
+
 @pytest.fixture(scope="module")
 def package():
     """The package as griffe reads it, which imports nothing."""
