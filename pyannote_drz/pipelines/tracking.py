@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .clustering import MANY, cluster, within_chunks
+from .clustering import cluster, within_chunks
 from .embeddings import unit
 from .prompts import Speaker
 from .stitching import Turn
@@ -27,8 +27,11 @@ from .stitching import Turn
 NEWCOMER_S = 2.0
 # The same, for whose cosine with everybody is lower: 0 to 0.1 points less on all that was tried.
 STRANGER_S, STRANGER = 1.0, 0.2
-# Local speakers of the past that are clustered one by one: 40 minutes of talk. Of what was
-# heard before, each cluster is one.
+# Local speakers of the past from which on their clusters stand for them at each step: clustering
+# all of them once a chunk is enough.
+MANY = 120
+# Those that are clustered one by one: 40 minutes of talk. Of what was heard before, each cluster is
+# one.
 MOST_REMEMBERED = 400
 LONG_AGO = -1  # chunk of those who were clustered before
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyannote_drz.pipelines.agglomerative import agglomerate
 from pyannote_drz.pipelines.clustering import cluster
 
 DIM = 64
@@ -128,7 +129,8 @@ def test_what_is_most_alike_is_merged_first():
     expected = np.zeros(len(embeddings), dtype=int)
     for label, rows in members.items():
         expected[rows] = label
-    assert same_partition(cluster(embeddings, chunks, -1.0, 6, 6).tolist(), expected.tolist())
+    found = agglomerate(embeddings, chunks, -1.0, 6, 6)
+    assert same_partition(found.tolist(), expected.tolist())
 
 
 def test_nobody():

@@ -7,15 +7,17 @@ from hypothesis import strategies as st
 
 from pyannote_drz.pipelines import clustering
 from pyannote_drz.pipelines.agglomerative import agglomerate
-from pyannote_drz.pipelines.clustering import MANY, cluster
+from pyannote_drz.pipelines.clustering import FEWEST_OF_GRAPH, HELD_TOGETHER, cluster, held_together
 from pyannote_drz.pipelines.spectral import MOST_COMPARED, MOST_SPEAKERS, spectral
 
 from .test_clustering import DIM, same_partition, sightings
 
 
-def told_by_all(number: int, share: float) -> tuple[np.ndarray, np.ndarray, list[int]]:
+def told_by_all(
+    number: int, share: float, noise: float = 0.5
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Local speakers who have much in common, as behind one telephone."""
-    embeddings, chunks, truth, _ = sightings(number, 120, noise=0.5, seed=number)
+    embeddings, chunks, truth, _ = sightings(number, 120, noise=noise, seed=number)
     common = np.zeros(DIM)
     common[0] = 1.0
     seconds = embeddings[:, -1:]
@@ -26,14 +28,14 @@ def told_by_all(number: int, share: float) -> tuple[np.ndarray, np.ndarray, list
 @pytest.mark.parametrize("num_speakers", [1, 2, 3, 6, 12])
 def test_speakers_are_found_and_counted(num_speakers):
     embeddings, _, truth, _ = sightings(num_speakers, 240, seed=num_speakers)
-    assert len(truth) >= MANY
+    assert len(truth) >= 100
     assert same_partition(spectral(embeddings), truth)
 
 
 @pytest.mark.parametrize("num_speakers", [3, 8])
 def test_what_all_share_does_not_make_them_one(num_speakers):
     embeddings, chunks, truth = told_by_all(num_speakers, 0.66)
-    assert len(truth) >= MANY
+    assert len(truth) >= 100
     assert same_partition(spectral(embeddings), truth)
     assert len(np.unique(agglomerate(embeddings, chunks, 0.35))) < num_speakers
 
@@ -44,16 +46,32 @@ def test_more_than_are_compared():
     assert same_partition(spectral(embeddings), truth)
 
 
-def test_few_go_by_the_threshold_and_many_by_the_graph(monkeypatch):
+def test_what_all_share_is_seen_by_the_graph():
+    """The threshold merges speakers, whose clusters then do not hold together."""
+    embeddings, chunks, truth = told_by_all(6, 0.6, noise=1.0)
+    merged = agglomerate(embeddings, chunks, 0.35)
+    assert merged.max() + 1 < 6 and held_together(embeddings, merged) < HELD_TOGETHER
+    assert same_partition(cluster(embeddings, chunks, 0.35), truth)
+
+
+def test_nobody_new_because_of_a_few_seconds():
+    """Somebody whose voice is odd for some seconds stays one where the graph sees no other."""
+    embeddings, chunks, truth, directions = sightings(3, 200, seed=5)
+    odd = np.random.default_rng(0).normal(size=DIM)
+    odd = 0.7 * directions[0] + 0.7 * odd / np.linalg.norm(odd)
+    odd = np.stack([np.append(2.5 * odd, 2.5)] * 3)
+    some, at = np.concatenate([embeddings, odd]), np.append(chunks, [200, 201, 202])
+    assert len(set(agglomerate(some, at, 0.7))) == 4
+    assert same_partition(cluster(some, at, 0.7), [*truth, 0, 0, 0])
+
+
+def test_few_go_by_the_threshold_alone(monkeypatch):
     embeddings, chunks, _, _ = sightings(4, 120, seed=2)
-    assert len(embeddings) >= MANY
-    few = slice(MANY - 1)
-    for part, name in ((few, "agglomerate"), (slice(None), "spectral")):
-        called = []
-        monkeypatch.setattr(clustering, name, lambda *a, called=called: called.append(a))
-        cluster(embeddings[part], chunks[part], 0.35)
-        assert len(called) == 1
-        monkeypatch.undo()
+    called = []
+    monkeypatch.setattr(clustering, "spectral", lambda *a: called.append(a) or spectral(*a))
+    for number in (FEWEST_OF_GRAPH - 1, FEWEST_OF_GRAPH):
+        cluster(embeddings[:number], chunks[:number], 0.35)
+    assert [len(arguments[0]) for arguments in called] == [FEWEST_OF_GRAPH]
 
 
 @settings(deadline=None, max_examples=15)
