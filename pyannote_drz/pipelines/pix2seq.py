@@ -27,6 +27,7 @@ from torch import Tensor
 from ..io.audio import Audio, AudioFile
 from ..io.errors import InputError
 from ..io.longs import is_long, read_long, rewindable
+from ..io.scratch import Scratch
 from ..models.encoders import Features
 from ..models.parallel import mapped, num_workers
 from ..models.pix2seq import Pix2SeqDiarizer
@@ -416,14 +417,19 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, HyperParameters):
         results = mapped(written, parts, self.model.device)
         return [result for part in results for result in part]
 
-    def encode(self, waveform: Tensor, hook: Callable | None = None) -> Features:
+    def encode(
+        self,
+        waveform: Tensor,
+        hook: Callable | None = None,
+        empty: Callable[..., Tensor] = torch.empty,
+    ) -> Features:
         """Features of a recording, (samples,) at 16 kHz, once, in half precision."""
 
         def progress(completed: int, total: int) -> None:
             if hook is not None:
                 hook("features", None, total=total, completed=completed)
 
-        return self.model.encoder.encode_file(waveform, torch.float16, progress)
+        return self.model.encoder.encode_file(waveform, torch.float16, progress, empty)
 
     def _recordings(
         self, known_speakers: KnownSpeakers | None
@@ -460,21 +466,24 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, HyperParameters):
         if online:
             check_step(step, self.context if lookahead is None else lookahead, self.settings)
         file = Audio.validate_file(file)
-        hook = self.setup_hook(file, hook)
+        scratch = Scratch()
+        hook = scratch.after(self.setup_hook(file, hook))
         if online:
             job = self._online(file, most, known_speakers, step, lookahead, hook)
         else:
-            job = self._offline(file, fewest, most, known_speakers, hook)
+            job = self._offline(file, fewest, most, known_speakers, hook, scratch)
         return self._finish(job, file, asked, hook), hook
 
-    def _offline(self, file, fewest, most, known_speakers, hook) -> Job:
+    def _offline(self, file, fewest, most, known_speakers, hook, scratch) -> Job:
         settings = self.settings
         enrolled = yield from enroll(self._recordings(known_speakers), settings)
         rate = self._audio.sample_rate
         with rewindable(file) as sound:
-            # (samples,), on the disk if it is long
-            waveform = read_long(sound, rate) if is_long(sound) else self._audio(sound)[0][0]
-        features = self.encode(waveform, hook)
+            if is_long(sound):  # all of it lies on the disk
+                waveform, empty = read_long(sound, rate), scratch.empty
+            else:
+                waveform, empty = self._audio(sound)[0][0], torch.empty
+        features = self.encode(waveform, hook, empty)
         turns, speakers = yield from diarize(features, waveform, settings, fewest, most, hook)
         turns = clip(turns, 0.0, len(waveform) / rate)  # the last position may end later
         shortest = max(self.min_duration_on, self.model.vocabulary.resolution)

@@ -56,7 +56,7 @@ def script(pipeline, monkeypatch, conversation: Annotation):
         long[:, 0] = torch.tensor(positions)
         return features._replace(long=long)
 
-    def encode_file(self, waveform, dtype, progress):
+    def encode_file(self, waveform, dtype, progress, empty):
         return encode(self, waveform, 0, -(-len(waveform) // POSITION)).to(dtype)
 
     def decode(requests):

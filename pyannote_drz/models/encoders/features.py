@@ -200,6 +200,7 @@ class FeatureEncoder(nn.Module):
         waveform: Tensor,
         dtype: torch.dtype = torch.float32,
         progress: Callable[[int, int], None] | None = None,
+        empty: Callable[..., Tensor] = torch.empty,
     ) -> Features:
         """Encode a recording of any length and level, block by block.
 
@@ -211,6 +212,8 @@ class FeatureEncoder(nn.Module):
             Of the features: an hour of them takes 37 MB in half precision.
         progress : callable, optional
             Called with the number of blocks that are done, and of all.
+        empty : callable, optional
+            Makes the tensors of the features, as `torch.empty` or `Scratch.empty` do.
 
         Returns
         -------
@@ -231,9 +234,9 @@ class FeatureEncoder(nn.Module):
             return Features(*(tensor.to(waveform.device) for tensor in heard))
 
         features = Features(  # made once, in the precision that is kept: an hour takes 37 MB
-            torch.empty(num_positions, BINS_PER_POSITION, NUM_CLASSES, dtype=dtype),
-            torch.empty(num_positions, EMBEDDING_DIM, dtype=dtype),
-            torch.empty(num_positions, EMBEDDING_DIM, dtype=dtype),
+            empty(num_positions, BINS_PER_POSITION, NUM_CLASSES, dtype=dtype),
+            empty(num_positions, EMBEDDING_DIM, dtype=dtype),
+            empty(num_positions, EMBEDDING_DIM, dtype=dtype),
         )
         speakers, completed = LocalSpeakers(), 0
         groups = list(groups_of(windows))
