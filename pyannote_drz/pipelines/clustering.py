@@ -17,9 +17,9 @@ from .spectral import spectral
 FEWEST_OF_GRAPH = 30
 # Mean cosine of local speakers with their cluster under which the threshold has merged different
 # speakers; and what it may fall by where the graph has fewer clusters, which were one speaker's.
-# Simulated recordings, 4 to 20 min, where the two find different numbers: 18 of 20 in which more
-# are better are under 0.90, none of 9 in which they are worse; 18 of 19 in which fewer are better
-# lose less than 0.0065, none of 40 in which they are worse (recipes/long/README.md).
+# Simulated recordings, 4 to 20 min, where the two find different numbers: 17 of 19 in which more
+# are better are under 0.90, none of 9 in which they are worse; 18 of 24 in which fewer are no worse
+# lose less than 0.0065, none of 35 in which they are (recipes/long/README.md).
 HELD_TOGETHER, SAME_FIT = 0.9, 0.0065
 # Two of three or more speakers of one chunk are one where they are this much alike, and this much
 # after what all of the chunk share is taken away: a telephone makes everybody alike, and one voice

@@ -78,8 +78,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, HyperParameters):
         A pause of one speaker shorter than that, in seconds, does not end a turn.
     clustering_threshold : float
         Clusters of local speakers whose embeddings have a lower cosine are different speakers:
-        higher means more speakers. Long recordings, of more than 120 local speakers, have as many
-        as the graph of who is most alike, see `spectral`.
+        higher means more speakers. From 30 local speakers on, some minutes of conversation, the
+        graph of who is most alike may show other numbers of speakers: see `clustering.cluster`.
     num_passes : int
         1: every chunk is heard once, without prompts.
         2: then the file is written again, in chunks that leave room for prompts in their windows:

@@ -90,7 +90,7 @@ def main() -> None:
 
     def windows_of(protocol: str, subset: str, count: int) -> list[Tensor]:
         files = getattr(registry.get_protocol(protocol), subset)()
-        waveform = torch.cat([audio(find(file))[0][0] for file in islice(files, 5 * count)])
+        waveform = torch.cat([audio(find(file))[0][0] for file in islice(files, 15 * count)])
         rows = waveform[: count * round(WINDOW_S * 16000)].unflatten(0, (count, -1))
         return list(encoder.campplus.fbank(rows)[:, None].unbind(0))
 
