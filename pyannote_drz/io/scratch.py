@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-EVERY = 32  # steps of progress: between two, some hundred kB each are left behind
+EVERY = 16  # steps of progress: each leaves some hundred kB to 2 MB behind
 
 
 class Scratch:
@@ -51,12 +51,15 @@ class Scratch:
             ctypes.CDLL(None).malloc_trim(0)
 
     def after(self, hook: Callable) -> Callable:
-        """The same hook, after which memory is given back now and then, if anything is in here."""
+        """The same hook, after which memory is given back if anything is in here.
+
+        Of steps that tell how far they are, now and then.
+        """
 
         def hook_and_forget(step, artifact, total=None, completed=None) -> None:
             hook(step, artifact, total=total, completed=completed)
             self.num_steps += 1
-            if self.maps and self.num_steps % EVERY == 0:
+            if self.maps and (completed is None or self.num_steps % EVERY == 0):
                 self.forget()
 
         return hook_and_forget

@@ -31,6 +31,8 @@ def test_hooks_are_called_and_memory_is_given_back_now_and_then(monkeypatch):
     for step in range(2 * EVERY):
         hook("chunks", None, completed=step)
     assert forgotten == [2 * EVERY, 3 * EVERY]
+    hook("clustering", None)
+    assert forgotten[-1] == 3 * EVERY + 1
     assert told[1] == ("chunks", 1)
 
 
