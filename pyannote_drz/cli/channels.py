@@ -65,7 +65,8 @@ def hear(
     from ..io.longs import is_long, rewindable
 
     channel = channels if isinstance(channels, int) else None
-    with rewindable({"audio": file, "channel": channel, "uri": uri}) as sound:
+    known = Audio.validate_file({"audio": file, "channel": channel, "uri": uri})
+    with rewindable(known) as sound:
         if shown or not is_long(sound):
             audio = Audio(sample_rate, mono=None if channels == EACH else "downmix")
             waveform = audio(sound)[0]  # (channels heard apart, samples)
