@@ -73,7 +73,7 @@ def rewindable(file: Mapping) -> Iterator[Mapping]:
     InputError
         The pipe cannot be opened.
     """
-    audio = file.get("audio")
+    audio = None if "waveform" in file else file["audio"]
     if is_file_object(audio):
         with seekable(audio) as kept:
             yield file if kept is audio else {**file, "audio": kept}

@@ -70,6 +70,9 @@ def test_a_pipe_is_kept_and_may_be_long(tmp_path, monkeypatch, container):
 
 def test_what_can_be_read_again_is_left_as_it_is(tmp_path):
     file = written(tmp_path / "m.wav", 16000, 1)
+    known = {"waveform": torch.zeros(1, 10), "sample_rate": 1, "audio": "no longer there"}
+    with rewindable(known) as same:
+        assert same is known
     with rewindable(file) as same, open(file["audio"], "rb") as sound:
         assert same is file
         with rewindable({"audio": sound}) as opened:
