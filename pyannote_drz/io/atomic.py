@@ -1,4 +1,4 @@
-"""Drafts: files and folders that appear when they are complete, or not at all."""
+"""Atomic writes: files and folders that appear when they are complete, or not at all."""
 
 import errno
 import hashlib

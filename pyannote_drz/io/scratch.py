@@ -47,8 +47,9 @@ class Scratch:
         for one in self.maps:
             if hasattr(mmap, "MADV_DONTNEED"):
                 one.madvise(mmap.MADV_DONTNEED)
-        if os.name == "posix" and hasattr(ctypes.CDLL(None), "malloc_trim"):  # glibc keeps holes
-            ctypes.CDLL(None).malloc_trim(0)
+        libc = ctypes.CDLL(None) if os.name == "posix" else None
+        if hasattr(libc, "malloc_trim"):  # glibc keeps holes
+            libc.malloc_trim(0)
 
     def after(self, hook: Callable) -> Callable:
         """The same hook, after which memory is given back if anything is in here.

@@ -56,6 +56,11 @@ class Clusters:
         """Clusters that are left."""
         return np.flatnonzero(~self.gone)
 
+    @property
+    def numbered(self) -> np.ndarray:
+        """Labels, (local speakers,), from 0 on without a gap."""
+        return np.unique(self.labels, return_inverse=True)[1]
+
     def share_chunk(self, cluster: int) -> np.ndarray:
         """Which clusters, (clusters,), the model told apart from this one."""
         return self.present @ self.present[cluster] > 0
@@ -157,4 +162,4 @@ def agglomerate(
         clusters.join(int(who[a]), int(who[b]))
         left -= 1
     clusters.give_strays_away(min_speakers)
-    return np.unique(clusters.labels, return_inverse=True)[1]
+    return clusters.numbered

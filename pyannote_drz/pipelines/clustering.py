@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .agglomerative import Clusters, agglomerate
-from .embeddings import centred, unit
+from .embeddings import centred, centroids, unit
 from .spectral import spectral
 
 # Local speakers from which on there is a graph. A chunk of a conversation has 3 or 4.
@@ -62,9 +62,7 @@ def within_chunks(embeddings: np.ndarray, chunks: np.ndarray) -> np.ndarray:
 
 def held_together(embeddings: np.ndarray, labels: np.ndarray) -> float:
     """Mean cosine of local speakers with their cluster, weighted by seconds."""
-    sums = np.zeros((labels.max() + 1, embeddings.shape[1] - 1))
-    np.add.at(sums, labels, embeddings[:, :-1].astype(np.float64))
-    cosines = (unit(embeddings[:, :-1]) * unit(sums)[labels]).sum(1)
+    cosines = (unit(embeddings[:, :-1]) * centroids(embeddings, labels)[labels]).sum(1)
     return float(np.average(cosines, weights=embeddings[:, -1] + 1e-9))
 
 
@@ -98,7 +96,7 @@ def cluster(
         return merged
     clusters = Clusters(embeddings, chunks, spectral(embeddings, min_speakers, max_speakers))
     clusters.give_strays_away(min_speakers)
-    graph = np.unique(clusters.labels, return_inverse=True)[1]
+    graph = clusters.numbered
     fit, fit_of_graph = held_together(embeddings, merged), held_together(embeddings, graph)
     if graph.max() < merged.max():
         return graph if fit - fit_of_graph < SAME_FIT else merged

@@ -28,6 +28,12 @@ def centred(embeddings: np.ndarray, of: np.ndarray) -> np.ndarray:
     return embeddings[:, :-1] - embeddings[:, -1:] * shared[:-1]
 
 
+def centroids(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Of clusters 0, 1, …: (clusters, 192), of length 1."""
+    sums = [embeddings[labels == k, :-1].sum(0) for k in range(labels.max() + 1)]
+    return unit(np.stack(sums))
+
+
 def embed(turns: list[Turn], features: Features) -> np.ndarray:
     """Speaker embeddings of turns, pooled where nobody else speaks.
 

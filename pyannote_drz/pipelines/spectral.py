@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import eigh
 from sklearn.cluster import KMeans
 
-from .embeddings import unit
+from .embeddings import centroids, unit
 
 # Local speakers that are compared, those that are heard most; the others are given to whoever is
 # most alike.
@@ -70,22 +70,16 @@ def spectral(
     _, number, neighbours = best
     _, vectors = eigh(_graph(nearest[:, :neighbours]), subset_by_index=[0, number - 1])
     labels = KMeans(number, n_init=5, random_state=0).fit_predict(vectors)
-    labels = (units @ _centroids(embeddings[compared], labels).T).argmax(1)
+    labels = (units @ centroids(embeddings[compared], labels).T).argmax(1)
     return _joined(embeddings, labels, min_speakers)
-
-
-def _centroids(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Of clusters 0, 1, …: (clusters, 192), of length 1."""
-    sums = [embeddings[labels == k, :-1].sum(0) for k in range(labels.max() + 1)]
-    return unit(np.stack(sums))
 
 
 def _joined(embeddings: np.ndarray, labels: np.ndarray, min_speakers: int) -> np.ndarray:
     """Labels, without clusters that are too much alike to be two speakers."""
     labels = np.unique(labels, return_inverse=True)[1]
     while labels.max() + 1 > min_speakers:
-        centroids = _centroids(embeddings, labels)
-        alike = centroids @ centroids.T
+        units = centroids(embeddings, labels)
+        alike = units @ units.T
         np.fill_diagonal(alike, -1.0)
         a, b = np.unravel_index(alike.argmax(), alike.shape)
         if alike[a, b] < SAME:

@@ -40,9 +40,7 @@ from ..tokens import Vocabulary
 from .batches import Batch, Cut, Drawn, Progress, batch_of
 from .learning import WritingTask
 from .material import CACHE, bank_embeddings, plain_turns, protocol_voices, rttm_paths
-from .objective import (
-    Objective,
-)
+from .objective import Objective
 from .real import RealChunk, RealConversations
 from .shards import POSITION_S, Encoded, ShardSet
 from .windows import Window, cut, cut_prompted

@@ -16,7 +16,6 @@ import time
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnxruntime
 import torch
@@ -130,7 +129,7 @@ def main() -> None:
                 for file in registry.get_protocol(protocol).development():
                     answer = pipeline(find(file)).speaker_diarization
                     metric(file["annotation"], answer, uem=file["annotated"])
-                print(f"{protocol}, {name}: {100 * np.abs(abs(metric)):.1f} % DER", flush=True)
+                print(f"{protocol}, {name}: {100 * abs(metric):.1f} % DER", flush=True)
 
 
 if __name__ == "__main__":
